@@ -1,0 +1,293 @@
+"""What a buyer does, asynchronously and without state of its own: all is found again by the job's id."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Literal
+
+from billing.tariff import ExchangeFees
+from records import canonical, clock, ids
+from records.clock import Clock
+from records.document import Signed
+from records.errors import (
+    EvidenceError,
+    JobEnded,
+    JobRefused,
+    Reason,
+    ResultWithheld,
+    UnknownObject,
+)
+from records.job import Acceptance, Cancellation, Job, Quote, RecordPin
+from records.parties import CollectionMembership, PartyRecord, ProductRecord
+from sandbox.buyer.opening import OpenedResult, open_result, verify_release
+from sandbox.derivation import Derived, Facts, derive
+from sandbox.identity import Identity
+from sandbox.lifecycle import TERMINAL, State
+from sandbox.ports import Caller, ExchangePort, JobEvent, JobView
+from sandbox.receipt import ExchangeKeys
+from sandbox.sql.query import source_name
+from sandbox.upload import fetch_blob
+
+JOB_TTL = timedelta(hours=1)
+DEFAULT_MAX_GROUPS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What is on offer: verified records by name."""
+
+    products: dict[str, Signed[ProductRecord]]
+    collections: dict[str, tuple[CollectionMembership, ...]]
+    parties: dict[str, Signed[PartyRecord]]
+
+
+class BuyerSession:
+    """One buyer at one exchange."""
+
+    def __init__(
+        self, identity: Identity, exchange_record: Signed[PartyRecord], exchange: ExchangePort, now: Clock
+    ) -> None:
+        """`exchange_record` was obtained and checked when the buyer enrolled: its keys are trusted."""
+        document = exchange_record.document
+        if document.log_key is None:
+            raise EvidenceError("the exchange's record names no log key")
+        verifying = type(document.verifying_key)
+        self.keys = ExchangeKeys(
+            document.environment, document.verifying_key, verifying.from_json(document.log_key)
+        )
+        self._identity = identity
+        self._exchange = exchange
+        self._now = now
+        self._caller = Caller(identity.party, "buyer")
+
+    async def listing(self) -> Listing:
+        """Return the catalogue, every record checked against its signer's own record."""
+        catalogue = await self._exchange.catalogue(self._caller)
+        environment = self.keys.environment
+        parties: dict[str, Signed[PartyRecord]] = {}
+        for envelope in catalogue.parties:
+            claimed = PartyRecord.unverified(envelope).document
+            signed = PartyRecord.verified(envelope, claimed.verifying_key, environment)
+            parties[signed.document.party] = signed
+        products: dict[str, Signed[ProductRecord]] = {}
+        for envelope in catalogue.products:
+            provider = parties[ProductRecord.unverified(envelope).document.provider].document
+            product = ProductRecord.verified(envelope, provider.verifying_key, environment)
+            products[product.document.product] = product
+        collections: dict[str, tuple[CollectionMembership, ...]] = {}
+        for envelope in catalogue.memberships:
+            provider = parties[CollectionMembership.unverified(envelope).document.provider].document
+            member = CollectionMembership.verified(envelope, provider.verifying_key, environment).document
+            collections[member.collection] = (*collections.get(member.collection, ()), member)
+        return Listing(products, collections, parties)
+
+    async def draft(
+        self,
+        query: str,
+        *,
+        purpose: str,
+        technique: Literal["auto", "local", "secret-sharing"],
+        epsilon: str | None,
+        max_groups: int,
+        max_price_minor: int | None,
+    ) -> Signed[Job]:
+        """Return a signed job for `query`, with the products and versions that it reads.
+
+        Raises:
+            UnknownObject: the query names nothing in the catalogue.
+            MalformedDocument: it does not parse.
+            JobRefused: it is of a kind that is not supported.
+        """
+        listing = await self.listing()
+        name = source_name(query)
+        members = tuple(member.product for member in listing.collections.get(name, ()))
+        if not members and name not in listing.products:
+            raise UnknownObject(f"`{name}` is neither a product nor a collection; see `products()`")
+        now = self._now()
+        job = Job(
+            environment=self.keys.environment,
+            job_id=ids.uuid7(now, secrets.token_bytes),
+            buyer=self._identity.party,
+            idempotency_key=secrets.token_hex(16),
+            query=query,
+            collection=name if members else None,
+            products=tuple(
+                RecordPin(name=product, record_digest=listing.products[product].digest)
+                for product in sorted(members or (name,))
+            ),
+            purpose=purpose,
+            technique=technique,
+            epsilon=epsilon,
+            max_groups=max_groups,
+            max_price_minor=max_price_minor,
+            result_key=str(self._identity.record.document.sealing_key),
+            issued_at=clock.to_text(now),
+            expires_at=clock.to_text(now + JOB_TTL),
+        )
+        return job.sign(self._identity.signer)
+
+    async def submit(self, job: Signed[Job]) -> str:
+        """Bring a job to the exchange; doing it again is safe."""
+        return await self._exchange.submit(self._caller, job.to_bytes())
+
+    async def view(self, job_id: str) -> JobView:
+        """Return a job as the exchange has it."""
+        return await self._exchange.job(self._caller, job_id)
+
+    async def views(self) -> tuple[JobView, ...]:
+        """Return all jobs of this buyer, newest first."""
+        return await self._exchange.jobs(self._caller)
+
+    async def quoted(self, job_id: str) -> Signed[Quote]:
+        """Wait for the job's quote, and check it against the buyer's own derivation.
+
+        Raises:
+            JobRefused: a node, the planner or the exchange refused, with all reasons.
+            EvidenceError: the quote differs from what the job comes to.
+        """
+        view = await self._reach(
+            job_id, {State.QUOTED, State.HELD, State.EXECUTED, State.METERED, State.RELEASED}
+        )
+        quote = Quote.verified(view.quote, self.keys.signing, self.keys.environment)
+        job = Job.unverified(view.job)
+        derived = await self.derived(job.document, quote.document)
+        said, ours = quote.document, derived
+        if (said.job_digest, said.plan_digest, said.charge, said.openings, said.compute_set) != (
+            job.digest,
+            ours.plan.digest,
+            ours.charge,
+            ours.openings,
+            ours.compute_set,
+        ):
+            raise EvidenceError("the quote differs from what the job comes to: do not accept it")
+        return quote
+
+    async def accept(self, job_id: str, quote: Signed[Quote], max_price_minor: int | None) -> None:
+        """Sign and send the acceptance of a quote.
+
+        Raises:
+            JobRefused: the price is above `max_price_minor`; nothing was accepted.
+        """
+        price = quote.document.charge
+        if max_price_minor is not None and price.total_minor > max_price_minor:
+            raise JobRefused(
+                (
+                    Reason(
+                        self._identity.party,
+                        "max_price",
+                        f"at most {max_price_minor} {price.currency} (minor units)",
+                        str(price.total_minor),
+                        "raise max_price, or ask for fewer groups or columns",
+                    ),
+                )
+            )
+        now = self._now()
+        acceptance = Acceptance(
+            environment=self.keys.environment,
+            quote_digest=quote.digest,
+            job_digest=quote.document.job_digest,
+            buyer=self._identity.party,
+            issued_at=clock.to_text(now),
+            expires_at=clock.to_text(now + JOB_TTL),
+        )
+        await self._exchange.accept(self._caller, job_id, acceptance.sign(self._identity.signer).to_bytes())
+
+    async def cancel(self, job_id: str) -> None:
+        """Order the job to stop; possible until METERED."""
+        order = Cancellation(
+            environment=self.keys.environment,
+            job_id=job_id,
+            buyer=self._identity.party,
+            issued_at=clock.to_text(self._now()),
+        )
+        await self._exchange.cancel(self._caller, job_id, order.sign(self._identity.signer).to_bytes())
+
+    def watch(self, job_id: str, after: int = 0) -> AsyncIterator[JobEvent]:
+        """Yield the job's steps as they happen."""
+        return self._exchange.watch(self._caller, job_id, after)
+
+    async def settled(self, job_id: str) -> JobView:
+        """Wait until the job is settled.
+
+        Raises:
+            JobRefused, ResultWithheld, JobEnded: it ended without a result.
+        """
+        return await self._reach(job_id, {State.SETTLED})
+
+    async def open(self, job_id: str) -> OpenedResult:
+        """Fetch, unwrap and open the result of a settled job."""
+        view = await self.settled(job_id)
+        quote = Quote.verified(view.quote, self.keys.signing, self.keys.environment)
+        listing = await self.listing()
+        released = await self._exchange.result(self._caller, job_id)
+        nodes = {
+            pin.name: listing.parties[pin.name].document.verifying_key for pin in quote.document.party_records
+        }
+        release = verify_release(
+            released,
+            quote,
+            Acceptance.unverified(view.acceptance).digest,
+            self.keys.signing,
+            nodes,
+            self.keys.environment,
+        )
+        derived = await self.derived(Job.unverified(view.job).document, quote.document)
+        fetched = await asyncio.gather(
+            *(fetch_blob(self._exchange, self._caller, job_id, blob) for blob in released.blobs)
+        )
+        ciphertexts = {
+            (blob.node, blob.index): data for blob, data in zip(released.blobs, fetched, strict=True)
+        }
+        return await asyncio.to_thread(
+            open_result, derived.plan, release, ciphertexts, self._identity.sealing_private
+        )
+
+    async def receipt(self, job_id: str) -> bytes:
+        """Return the buyer's receipt of an ended job."""
+        return await self._exchange.receipt(self._caller, job_id)
+
+    async def statement(self) -> Any:
+        """Return the buyer's account."""
+        return canonical.decode(await self._exchange.statement(self._caller))
+
+    async def derived(self, job: Job, quote: Quote) -> Derived:
+        """Derive a job as every node does, with the seats that the quote names."""
+        listing = await self.listing()
+        names = {job.buyer, *quote.nodes}
+        facts = Facts(
+            parties={name: listing.parties[name].document for name in sorted(names)},
+            products={name: item.document for name, item in listing.products.items()},
+            memberships=listing.collections.get(job.collection or "", ()),
+            fees=ExchangeFees(quote.fee_basis_points, quote.tax_basis_points),
+        )
+        return derive(job, facts)
+
+    async def _reach(self, job_id: str, wanted: set[State]) -> JobView:
+        """Wait until a job is in one of `wanted`, or settled, or ended."""
+        async for event in self.watch(job_id):
+            state = State(event.state)
+            if state in wanted or state in TERMINAL:
+                break
+        view = await self.view(job_id)
+        _raise_if_ended(view)
+        return view
+
+
+def reasons_of(view: JobView) -> tuple[Reason, ...]:
+    """Return why a job ended, as the buyer may know."""
+    entries: Any = canonical.decode(view.reason.encode())
+    return tuple(Reason(**entry) for entry in entries)
+
+
+def _raise_if_ended(view: JobView) -> None:
+    match State(view.state):
+        case State.REFUSED:
+            raise JobRefused(reasons_of(view))
+        case State.WITHHELD:
+            raise ResultWithheld(reasons_of(view))
+        case State.CANCELLED | State.EXPIRED | State.FAILED:
+            raise JobEnded(reasons_of(view))

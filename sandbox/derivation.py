@@ -1,0 +1,247 @@
+"""What every party derives for itself from the signed bytes of a job (R3): plan, nodes, compute set, price.
+
+The exchange derives it to make a quote, each node derives it again before it admits and before it holds,
+and compares. Pure: the caller has verified the signatures of the records it passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from billing import tariff
+from policies import terms as policy
+from policies.admission import UseRequest
+from policies.columns import ColumnUse
+from policies.compute_set import BuyerFacts, PartyFacts, accepted, check_compute_set, choose_compute_set
+from policies.meet import ReleaseRules, meet
+from policies.terms import Terms
+from records.errors import JobRefused, MalformedDocument, Reason
+from records.job import Charge, Job, OpeningRecord, Technique
+from records.parties import CollectionMembership, PartyRecord, ProductRecord
+from sandbox.gate import costs
+from sandbox.sql.catalogue import Catalogue, ProductFacts, Source, Unit
+from sandbox.sql.plan import MAX_GROUPS, Plan, plan
+
+JOINT_ASSUMPTION = (
+    "Secret sharing among three compute parties: no one of them learns anything about the rows of others, as "
+    "long as each follows the protocol and no two of them collude."
+)
+LOCAL_ASSUMPTION = (
+    "The provider computes on its own rows, in its own domain; it applies the gate and is trusted to do so."
+)
+LIMITS = (
+    "One compute party that deviates from the protocol can defeat the joint gate (R24).",
+    "Without a witness of the log, a receipt does not exclude a fork; nodes compare checkpoints (R6).",
+    "Releases of several jobs together are not checked against each other yet (R15).",
+)
+
+
+MAX_PAIRS = 1 << 24
+"""Joint grouping compares all pairs: about ten seconds at this bound."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """The verified records a job refers to. `parties` are the buyer and all candidates, by name."""
+
+    parties: Mapping[str, PartyRecord]
+    products: Mapping[str, ProductRecord]
+    memberships: Sequence[CollectionMembership]
+    fees: tariff.ExchangeFees
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """The whole consequence of a job: equal at every party, or the job does not run."""
+
+    plan: Plan
+    terms: Mapping[str, Terms]
+    rules: ReleaseRules
+    providers: tuple[str, ...]
+    nodes: tuple[str, ...]
+    compute_set: tuple[str, ...]
+    uses: tuple[ColumnUse, ...]
+    openings: tuple[OpeningRecord, ...]
+    leaks: tuple[str, ...]
+    technique: Technique
+    assumption: str
+    compute_ms: int
+    wire_bytes: int
+    charge: Charge
+
+
+def derive(job: Job, facts: Facts) -> Derived:
+    """Return what `job` comes to.
+
+    Raises:
+        JobRefused: the planner, the terms of different providers together, or R2 leave no way.
+        MalformedDocument: the query does not parse, or a record is not the one that the job pins.
+    """
+    products = {pin.name: _pinned(pin.name, pin.record_digest, facts.products) for pin in job.products}
+    terms = {name: policy.parse(record.terms, product=name) for name, record in products.items()}
+    rules = meet(tuple(terms.values()))
+    # The rows of one product are bounded by its terms; those of several by what the buyer asked to pay for.
+    most_rows = min(rules.max_rows, MAX_GROUPS) if len(products) == 1 else job.max_groups
+    derived_plan = plan(
+        job.query, _catalogue(job, products, terms, facts), technique=job.technique, max_groups=most_rows
+    )
+    _require_feasible(derived_plan)
+    if set(derived_plan.products) != set(products):
+        raise MalformedDocument("`products` are not those that the query reads")
+    providers = tuple(sorted(part.provider for part in derived_plan.parts))
+    seats = _compute_set(derived_plan, facts, job.buyer, tuple(terms.values()), providers)
+    cost = costs.declared(derived_plan, rules)
+    charge = _charge(
+        terms, tariff.Usage(costs.most_cells(derived_plan, rules.max_rows), cost.compute_ms), facts.fees
+    )
+    return Derived(
+        plan=derived_plan,
+        terms=terms,
+        rules=rules,
+        providers=providers,
+        nodes=tuple(sorted({*providers, *seats})),
+        compute_set=seats,
+        uses=derived_plan.column_uses,
+        openings=costs.openings(derived_plan),
+        leaks=(),
+        technique=derived_plan.technique,
+        assumption=JOINT_ASSUMPTION if seats else LOCAL_ASSUMPTION,
+        compute_ms=cost.compute_ms,
+        wire_bytes=cost.wire_bytes,
+        charge=charge,
+    )
+
+
+def use_request(derived: Derived, job: Job, facts: Facts, product: str, now: datetime) -> UseRequest:
+    """Return what the provider of `product` is asked to permit."""
+    return UseRequest(
+        product=product,
+        buyer=job.buyer,
+        purpose=job.purpose,
+        technique=derived.technique,
+        providers=derived.providers,
+        columns=derived.uses,
+        compute_parties=tuple(party_facts(facts.parties[name]) for name in derived.compute_set),
+        leaks=derived.leaks,
+        epsilon=job.epsilon,
+        now=now,
+    )
+
+
+def metered_charge(derived: Derived, cells: int, fees: tariff.ExchangeFees, *, withheld: bool) -> Charge:
+    """Return what is owed for `cells` shown: the same function as the quote, over metered usage (R13)."""
+    usage = tariff.Usage(cells, derived.compute_ms)
+    return _charge(derived.terms, usage, fees, withheld=withheld)
+
+
+def party_facts(record: PartyRecord) -> PartyFacts:
+    """Return what R2 looks at in a party's record."""
+    if record.role not in ("provider", "notary", "exchange"):
+        raise MalformedDocument(f"`{record.party}` is no node")
+    return PartyFacts(
+        party=record.party,
+        kind=record.role,
+        region=record.region,
+        controller=record.controller,
+        affiliates=frozenset(record.affiliates),
+    )
+
+
+def buyer_facts(record: PartyRecord) -> BuyerFacts:
+    """Return what R2 looks at in a buyer's record."""
+    return BuyerFacts(record.party, record.controller, frozenset(record.affiliates))
+
+
+def _require_feasible(derived_plan: Plan) -> None:
+    if derived_plan.technique == "local":
+        return
+    parts = len(derived_plan.parts)
+    pairs = parts * (parts - 1) // 2 * derived_plan.max_groups**2
+    if pairs > MAX_PAIRS:
+        raise JobRefused(
+            (
+                Reason(
+                    "planner",
+                    "max_groups",
+                    f"{derived_plan.max_groups} groups at each of {parts} providers",
+                    f"{MAX_PAIRS} pairs of groups compared in shares",
+                    f"ask for at most {int((2 * MAX_PAIRS / (parts * (parts - 1))) ** 0.5)} groups",
+                ),
+            )
+        )
+
+
+def _pinned(name: str, digest: str, products: Mapping[str, ProductRecord]) -> ProductRecord:
+    record = products.get(name)
+    if record is None or record.digest != digest:
+        raise JobRefused(
+            (
+                Reason(
+                    name.partition(".")[0],
+                    "product.version",
+                    f"`{name}` at the version that the job names",
+                    "the newest registered version",
+                    "read the catalogue again and submit a new job",
+                ),
+            )
+        )
+    return record
+
+
+def _catalogue(
+    job: Job, products: Mapping[str, ProductRecord], terms: Mapping[str, Terms], facts: Facts
+) -> Catalogue:
+    known = {name: _product_facts(record, terms[name]) for name, record in products.items()}
+    sources = [Source(name, (product,)) for name, product in known.items()]
+    if job.collection is not None:
+        members = sorted(
+            membership.product for membership in facts.memberships if membership.collection == job.collection
+        )
+        if not members or set(members) != set(known):
+            raise MalformedDocument("`products` are not the members of the collection that the job names")
+        sources.append(Source(job.collection, tuple(known[name] for name in members)))
+    return Catalogue(tuple(sources))
+
+
+def _product_facts(record: ProductRecord, terms: Terms) -> ProductFacts:
+    unit: Unit = None if not terms.names_unit else terms.unit_columns or "row"
+    columns = tuple((column.name, column.type) for column in record.columns)
+    return ProductFacts(record.product, record.provider, columns, unit)
+
+
+def _compute_set(
+    derived_plan: Plan, facts: Facts, buyer: str, terms: tuple[Terms, ...], providers: tuple[str, ...]
+) -> tuple[str, ...]:
+    if derived_plan.technique == "local":
+        return ()
+    candidates = tuple(
+        party_facts(record)
+        for record in facts.parties.values()
+        if record.role in ("provider", "notary", "exchange")
+    )
+    willing = accepted(candidates, terms, providers)
+    asking = buyer_facts(facts.parties[buyer])
+    seats = choose_compute_set(willing, providers, asking)
+    reasons = check_compute_set(seats, asking, willing)
+    if reasons:
+        raise JobRefused(reasons)
+    return tuple(party.party for party in seats)
+
+
+def _charge(
+    terms: Mapping[str, Terms], usage: tariff.Usage, fees: tariff.ExchangeFees, *, withheld: bool = False
+) -> Charge:
+    tariffs = {
+        each.provider: tariff.Tariff(
+            each.price.currency,
+            each.price.per_use,
+            each.price.per_cell,
+            each.price.per_compute_second,
+            each.refused_result.charge_compute,
+        )
+        for each in terms.values()
+    }
+    charge = tariff.charge(tariffs, usage, fees, withheld=withheld)
+    return Charge(currency=charge.currency, total_minor=charge.total_minor, split=charge.split)
