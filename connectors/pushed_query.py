@@ -35,7 +35,7 @@ _OPERATORS = {
     exp.Literal, exp.Boolean, exp.Null, exp.Paren, exp.Tuple, exp.And, exp.Or, exp.Not, exp.EQ, exp.NEQ,
     exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Is, exp.NullSafeEQ, exp.NullSafeNEQ, exp.In, exp.Between,
     exp.Like, exp.ILike, exp.Escape, exp.Exists, exp.Case, exp.If, exp.Neg, exp.Add, exp.Sub, exp.Mul,
-    exp.Div, exp.IntDiv, exp.Mod, exp.DPipe, exp.Cast, exp.TryCast, exp.DataType, exp.DataTypeParam,
+    exp.Div, exp.IntDiv, exp.Mod, exp.DPipe, exp.Cast, exp.TryCast, exp.Try, exp.DataType, exp.DataTypeParam,
     exp.Interval, exp.Var,
 }  # fmt: skip
 _SCALAR_FUNCTIONS = {

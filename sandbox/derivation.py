@@ -216,10 +216,9 @@ def _compute_set(
 ) -> tuple[str, ...]:
     if derived_plan.technique == "local":
         return ()
+    # The exchange takes no seat in this version: it relays and coordinates, and sees no share (R2).
     candidates = tuple(
-        party_facts(record)
-        for record in facts.parties.values()
-        if record.role in ("provider", "notary", "exchange")
+        party_facts(record) for record in facts.parties.values() if record.role in ("provider", "notary")
     )
     willing = accepted(candidates, terms, providers)
     asking = buyer_facts(facts.parties[buyer])

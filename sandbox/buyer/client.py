@@ -14,7 +14,7 @@ from policies import terms as policy
 from policies.wording import in_words
 from records.document import Signed
 from records.errors import MalformedDocument
-from records.job import Job, Quote
+from records.job import Job, Quote, ReleaseToken
 from records.money import Money
 from records.parties import ProductRecord
 from sandbox import receipt as receipts
@@ -331,6 +331,11 @@ class BuyerJob:
     def receipt(self) -> ReceiptView:
         """The receipt of an ended job: of a release, or that there was none."""
         return ReceiptView(self._loop.run(self._session.receipt(self.id)), self._session.keys)
+
+    @property
+    def release_token(self) -> ReleaseToken:
+        """The exchange's signed word that the charge is booked; its split sums to the charge."""
+        return self._loop.run(self._session.token(self.id))
 
     def watch(self) -> Iterator[JobEvent]:
         """Yield every step of the job as it happens, until it ends."""

@@ -21,7 +21,7 @@ from records.errors import (
     ResultWithheld,
     UnknownObject,
 )
-from records.job import Acceptance, Cancellation, Job, Quote, RecordPin
+from records.job import Acceptance, Cancellation, Job, Quote, RecordPin, ReleaseToken
 from records.parties import CollectionMembership, PartyRecord, ProductRecord
 from sandbox.buyer.opening import OpenedResult, open_result, verify_release
 from sandbox.derivation import Derived, Facts, derive
@@ -106,7 +106,7 @@ class BuyerSession:
         name = source_name(query)
         members = tuple(member.product for member in listing.collections.get(name, ()))
         if not members and name not in listing.products:
-            raise UnknownObject(f"`{name}` is neither a product nor a collection; see `products()`")
+            raise UnknownObject("the query names no product or collection on offer; see `products()`")
         now = self._now()
         job = Job(
             environment=self.keys.environment,
@@ -245,6 +245,11 @@ class BuyerSession:
         return await asyncio.to_thread(
             open_result, derived.plan, release, ciphertexts, self._identity.sealing_private
         )
+
+    async def token(self, job_id: str) -> ReleaseToken:
+        """Return the release token of a job that was released."""
+        released = await self._exchange.result(self._caller, job_id)
+        return ReleaseToken.verified(released.token, self.keys.signing, self.keys.environment).document
 
     async def receipt(self, job_id: str) -> bytes:
         """Return the buyer's receipt of an ended job."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ from policies.meet import ReleaseRules
 from sandbox.gate.shares import outputs_over
 from sandbox.sql.finish import finish
 from sandbox.sql.partials import require_rows
-from sandbox.sql.plan import Plan
+from sandbox.sql.plan import Output, Plan
 
 Mask = npt.NDArray[np.bool_]
 
@@ -48,14 +48,29 @@ def gate(plan: Plan, rules: ReleaseRules, part: pa.Table) -> PlainResult | None:
         hidden = ~cell_shown.get(measure.support, np.ones(part.num_rows, dtype=bool))
         measures[measure.name] = pa.array(column.to_pylist(), column.type, mask=hidden)
     keys = [part[f"k{index}"].combine_chunks() for index in range(len(plan.keys))]
-    unlimited = finish(plan, keys, measures)
-    suppressed = sum(int((~visible).sum()) * outputs_over(plan, name) for name, visible in cell_shown.items())
-    cells = unlimited.num_rows * unlimited.num_columns - suppressed
-    return _released(PlainResult(unlimited, cells, suppressed), rules)
+    table, kept = _finished(plan, keys, measures)
+    suppressed = sum(
+        int((~visible[kept]).sum()) * outputs_over(plan, name) for name, visible in cell_shown.items()
+    )
+    cells = table.num_rows * table.num_columns - suppressed
+    return _released(PlainResult(table, cells, suppressed), rules)
+
+
+def _finished(
+    plan: Plan, keys: list[pa.Array], measures: dict[str, pa.Array]
+) -> tuple[pa.Table, npt.NDArray[np.int64]]:
+    """Finish the table; return with it which groups are left: LIMIT drops cells that are not counted."""
+    groups = len(keys[0]) if keys else len(next(iter(measures.values())))
+    numbered = Output("group", "BIGINT", (f"k{len(keys)}",))
+    table = finish(
+        replace(plan, outputs=(*plan.outputs, numbered)), [*keys, pa.array(np.arange(groups))], measures
+    )
+    kept: npt.NDArray[np.int64] = table.column(len(plan.outputs)).to_numpy()
+    return table.remove_column(len(plan.outputs)), kept
 
 
 def _released(result: PlainResult, rules: ReleaseRules) -> PlainResult | None:
-    if result.cells <= 0 or not rules.size_rule.holds(result.table.num_rows):
+    if result.cells == 0 or not rules.size_rule.holds(result.table.num_rows):
         return None
     return result
 

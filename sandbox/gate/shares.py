@@ -72,7 +72,7 @@ def gate(party: Party, plan: Plan, rules: ReleaseRules, inputs: Sequence[JointIn
         for index in range(layout.supports)
     ]
     rows, cells = _open_size(party, plan, shown, [support[0] for support in supports])
-    if rows == 0 or rows > min(rules.max_rows, plan.max_groups):
+    if cells == 0 or rows > min(rules.max_rows, plan.max_groups):
         return Gated(0, 0, None)
     columns = _masked(party, plan, shown, keys, groups.measures, supports)
     result = stack(list(shuffle(party, columns)), axis=1)

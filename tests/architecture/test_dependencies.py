@@ -1,0 +1,65 @@
+"""Every direct dependency has a floor and a reason, and nothing in the environment is under the GPL."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+REASONS = (ROOT / "docs/dependencies.md").read_text()
+GPL = re.compile(r"\b[AL]?GPL|General Public License", re.IGNORECASE)
+
+
+def _direct() -> dict[str, str]:
+    """Return name → version condition of everything that pyproject.toml asks for."""
+    document = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    extras = document["project"]["optional-dependencies"].values()
+    groups = document["dependency-groups"].values()
+    lines = [*document["project"]["dependencies"], *(line for part in (*extras, *groups) for line in part)]
+    split = (re.fullmatch(r"([A-Za-z0-9-]+)(.*)", line) for line in lines)
+    return {found[1]: found[2] for found in split if found}
+
+
+def _explained() -> list[str]:
+    return re.findall(r"^\| `([A-Za-z0-9-]+)`", REASONS, re.MULTILINE)
+
+
+def _licence(distribution: metadata.Distribution) -> str:
+    """Return what a distribution declares; of a licence's full text the first line only."""
+    about = distribution.metadata
+    classifiers = [item for item in about.get_all("Classifier") or [] if item.startswith("License ::")]
+    text = about.get("License") or ""
+    return " ".join([about.get("License-Expression") or "", text.partition("\n")[0], *classifiers])
+
+
+@pytest.mark.parametrize(("name", "condition"), _direct().items())
+def test_a_dependency_has_a_floor(name: str, condition: str) -> None:
+    # Without one the resolver may answer with a release that is years old.
+    assert re.match(r"(>=|==)\d", condition), f"{name}{condition}"
+
+
+def test_every_dependency_has_one_line_of_reasons_and_no_line_lacks_its_dependency() -> None:
+    assert sorted(_explained()) == sorted(_direct())
+
+
+@pytest.mark.parametrize("name", _direct())
+def test_a_dependency_is_installed_under_the_licence_that_its_line_names(name: str) -> None:
+    line = next(line for line in REASONS.splitlines() if line.startswith(f"| `{name}`"))
+    licence = line.split("|")[3].strip()
+    declared = _licence(metadata.distribution(name))
+    assert licence
+    assert all(word in declared for word in re.findall(r"[A-Za-z0-9.]+", licence) if word != "OR"), declared
+
+
+def test_nothing_installed_is_under_the_gpl() -> None:
+    found = {item.metadata["Name"]: _licence(item) for item in metadata.distributions()}
+    assert {name: licence for name, licence in found.items() if GPL.search(licence)} == {}
+
+
+def test_a_licence_of_the_gpl_family_would_be_noticed() -> None:
+    assert all(map(GPL.search, ("GPL-3.0-only", "LGPLv2", "AGPL-3.0", "GNU General Public License v3")))
+    assert not GPL.search("Apache-2.0 OR MIT")
