@@ -7,7 +7,6 @@ be passed off as one of another kind.
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -96,6 +95,9 @@ def _signature(entry: Json) -> tuple[str, bytes]:
 
 def _decode64(text: str) -> bytes:
     try:
-        return base64.b64decode(text, validate=True)
-    except binascii.Error as error:
+        data = base64.b64decode(text, validate=True)
+    except ValueError as error:
         raise MalformedDocument("not base64") from error
+    if base64.b64encode(data).decode() != text:
+        raise MalformedDocument("not base64 in canonical form")  # unused bits must be zero
+    return data

@@ -106,6 +106,7 @@ class Quote(Document):
     half_width: str | None
     charge: Charge
     compute_ms: int
+    rounds: int
     wire_bytes: int
     seconds: str
     result_key: str

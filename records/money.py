@@ -29,8 +29,7 @@ class Money:
         return Money(self.amount_minor + other.amount_minor, self.currency)
 
     def __str__(self) -> str:
-        return (
-            f"{self.amount_minor / 100:.2f} {self.currency}"
-            if self.currency != "JPY"
-            else (f"{self.amount_minor} {self.currency}")
-        )
+        if self.currency == "JPY":
+            return f"{self.amount_minor} {self.currency}"
+        whole, cents = divmod(abs(self.amount_minor), 100)
+        return f"{'-' if self.amount_minor < 0 else ''}{whole}.{cents:02d} {self.currency}"

@@ -41,11 +41,17 @@ class PartyRecord(Document):
 
 
 class KeyEvent(Document):
-    """A change of keys: the new record's digest, signed with the OLD signing key; a leaf in the log."""
+    """A change of keys, signed with the OLD signing key; a leaf in the log.
+
+    It carries both signing keys, so that whoever pinned the old one can follow to the new one (R1), over
+    several changes.
+    """
 
     kind: ClassVar[str] = "key-event"
     party: str
     event: Literal["rotate", "revoke"]
+    former_key: str
+    new_key: str | None
     record_digest: str | None
     reason: str
     issued_at: str

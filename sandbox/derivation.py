@@ -68,6 +68,7 @@ class Derived:
     technique: Technique
     assumption: str
     compute_ms: int
+    rounds: int
     wire_bytes: int
     charge: Charge
 
@@ -109,6 +110,7 @@ def derive(job: Job, facts: Facts) -> Derived:
         technique=derived_plan.technique,
         assumption=JOINT_ASSUMPTION if seats else LOCAL_ASSUMPTION,
         compute_ms=cost.compute_ms,
+        rounds=cost.rounds,
         wire_bytes=cost.wire_bytes,
         charge=charge,
     )

@@ -235,6 +235,8 @@ class Identity:
             environment=self.environment,
             party=self.party,
             event="rotate",
+            former_key=self.record.document.signing_key,
+            new_key=record.signing_key,
             record_digest=signed.digest,
             reason=reason,
             issued_at=now,

@@ -24,12 +24,16 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class AdmissionRequest:
-    """A job with the signed records it refers to: parties, products, collection memberships."""
+    """A job with the signed records it refers to: parties, products, collection memberships.
+
+    `key_events` lead from keys that a node may have pinned to those of the party records (R1).
+    """
 
     job: bytes
     party_records: tuple[bytes, ...]
     product_records: tuple[bytes, ...]
     memberships: tuple[bytes, ...]
+    key_events: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +121,12 @@ class JobEvent:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """Signed records of products, memberships of collections, and parties."""
+    """Signed records of products, memberships of collections, and parties with their changes of keys."""
 
     products: tuple[bytes, ...]
     memberships: tuple[bytes, ...]
     parties: tuple[bytes, ...]
+    key_events: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

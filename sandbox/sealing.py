@@ -21,6 +21,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from records import canonical
+from records.canonical import Json
 from records.errors import EvidenceError
 from sandbox import hpke
 from sandbox.hpke import SealingKey
@@ -85,7 +86,7 @@ def open_share(
     if not isinstance(wrapped, dict) or set(wrapped) != set(release_keys):
         raise EvidenceError("the sealed share is not wrapped under the keys of exactly the nodes of this job")
     parts = [
-        release_keys[node].open(base64.b64decode(str(wrapped[node])), context.info(f"release:{node}"))
+        release_keys[node].open(_from_base64(wrapped[node]), context.info(f"release:{node}"))
         for node in sorted(release_keys)
     ]
     try:
@@ -98,6 +99,17 @@ def open_share(
 def share_commitment(salt: bytes, share: bytes) -> str:
     """Return the salted H(share) that both holders of a share sign; the salt is known to those two alone."""
     return "sha256:" + hmac.new(salt, share, hashlib.sha256).hexdigest()
+
+
+def _from_base64(text: Json) -> bytes:
+    changed = EvidenceError("the header of the sealed share was changed")
+    try:
+        data = base64.b64decode(str(text), validate=True)
+    except ValueError as error:
+        raise changed from error
+    if base64.b64encode(data).decode() != text:
+        raise changed
+    return data
 
 
 def _combine(parts: Iterable[bytes]) -> bytes:

@@ -193,6 +193,16 @@ class QuoteView:
         """Declared compute, in seconds: a model over public sizes, which is also what is billed."""
         return float(self._quote.seconds)
 
+    @property
+    def rounds(self) -> int:
+        """Declared rounds of the protocol, one after the other."""
+        return self._quote.rounds
+
+    @property
+    def wire_bytes(self) -> int:
+        """Declared bytes between nodes."""
+        return self._quote.wire_bytes
+
     def explain(self) -> str:
         """Return the quote as text."""
         quote = self._quote
@@ -202,7 +212,7 @@ class QuoteView:
             f"compute set {', '.join(quote.compute_set) or 'none: one provider computes on its own rows'}",
             f"price       at most {self.price}",
             *(f"  {payee:<20} {amount:>10}" for payee, amount in sorted(quote.charge.split.items())),
-            f"time        {quote.seconds} s of declared compute, {quote.wire_bytes} bytes between nodes",
+            f"time        {quote.seconds} s declared: {quote.rounds} rounds, {quote.wire_bytes} bytes",
             f"epsilon     {quote.epsilon or 'none: exact values'}",
             *(f"opens       `{item.opening_id}` to the {item.receivers}" for item in quote.openings),
             f"leaks       {', '.join(quote.leaks) or 'none'}",

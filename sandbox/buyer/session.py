@@ -30,7 +30,7 @@ from sandbox.lifecycle import TERMINAL, State
 from sandbox.ports import Caller, ExchangePort, JobEvent, JobView
 from sandbox.receipt import ExchangeKeys
 from sandbox.sql.query import source_name
-from sandbox.upload import fetch_blob
+from sandbox.wire.transfer import collect
 
 JOB_TTL = timedelta(hours=1)
 DEFAULT_MAX_GROUPS = 256
@@ -237,7 +237,7 @@ class BuyerSession:
         )
         derived = await self.derived(Job.unverified(view.job).document, quote.document)
         fetched = await asyncio.gather(
-            *(fetch_blob(self._exchange, self._caller, job_id, blob) for blob in released.blobs)
+            *(collect(self._exchange, self._caller, job_id, blob) for blob in released.blobs)
         )
         ciphertexts = {
             (blob.node, blob.index): data for blob, data in zip(released.blobs, fetched, strict=True)

@@ -137,4 +137,4 @@ def _matches(facts: Mapping[str, Any], token: ReleaseToken | None) -> bool:
     if token is None:
         return facts["event"] in ("refused", "withheld")
     charge = {"currency": token.charge.currency, "total_minor": token.charge.total_minor}
-    return facts["event"] == "release" and facts["charge"] == charge
+    return bool(facts["event"] == "release" and facts["charge"] == charge)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from records.clock import Clock
 from records.errors import PeerUnavailable, Reason, StateConflict, UsufructError
@@ -26,6 +26,20 @@ class Patience:
     first_pause_s: float = 0.2
     longest_pause_s: float = 5.0
     idle_s: float = 5.0
+
+
+class _Trouble:
+    """Since when a job does not get on, and how long to wait before the next try."""
+
+    def __init__(self, since: datetime, patience: Patience) -> None:
+        self.since = since
+        self._pause_s = patience.first_pause_s
+        self._longest_pause_s = patience.longest_pause_s
+
+    def next_pause_s(self) -> float:
+        pause_s = self._pause_s
+        self._pause_s = min(2 * pause_s, self._longest_pause_s)
+        return pause_s
 
 
 class Driver:
@@ -85,44 +99,63 @@ class Driver:
         self._news.pop(job_id, None)
 
     async def _drive(self, job_id: str) -> None:
-        silent_since = None
-        pause_s = self._patience.first_pause_s
+        trouble: _Trouble | None = None
         while True:
             self._news[job_id].clear()
             before = self._snapshot(job_id)
             if before.state in TERMINAL:
                 return
-            try:
-                await advance(before, self._effects, self._clock())
-            except PeerUnavailable as silence:
-                silent_since = silent_since or self._clock()
-                if self._clock() - silent_since >= self._patience.silent_node:
-                    await self._give_up(before, silence)
-                    silent_since = None
-                await asyncio.sleep(pause_s)
-                pause_s = min(2 * pause_s, self._patience.longest_pause_s)
+            fault = await self._advance(before)
+            if fault is not None:
+                trouble = trouble or _Trouble(self._clock(), self._patience)
+                await self._bear(before, fault, trouble)
                 continue
-            except StateConflict:
-                continue  # it was moved in the meantime: look again
-            except UsufructError as fault:
-                logger.exception("job cannot advance", extra={"job": job_id, "fault": fault.code})
-                await self._give_up(before, fault)
-                continue
-            silent_since, pause_s = None, self._patience.first_pause_s
+            trouble = None
             after = self._snapshot(job_id)
+            logger.info(
+                "job advanced", extra={"job": job_id, "state": after.state, "writing_ms": self._writing_ms()}
+            )
             if after == before:
                 await self._wait_for_news(job_id)
-            async with self._moved:
-                self._moved.notify_all()
+            await self._tell_watchers()
 
-    async def _give_up(self, job: JobSnapshot, fault: UsufructError) -> None:
-        if State.FAILED not in TRANSITIONS[job.state] or job.state is State.METERED:
-            return  # a booked charge is never given up by a timeout (R7)
+    async def _advance(self, job: JobSnapshot) -> UsufructError | None:
+        """Take the job one stage further; return what stood in the way."""
+        try:
+            await advance(job, self._effects, self._clock())
+        except UsufructError as fault:
+            logger.warning("job does not advance", extra={"job": job.job_id, "fault": fault.code})
+            return fault
+        except Exception as fault:
+            logger.exception("internal error", extra={"job": job.job_id, "fault": type(fault).__name__})
+            return UsufructError("internal error")
+        return None
+
+    async def _bear(self, job: JobSnapshot, fault: UsufructError, trouble: _Trouble) -> None:
+        """Wait and try again, or give the job up: at once where trying again cannot help, else in time."""
+        passing = type(fault) in (PeerUnavailable, StateConflict, UsufructError)
+        # A booked charge is never given up by a timeout (R7).
+        may_fail = State.FAILED in TRANSITIONS[job.state] and job.state is not State.METERED
+        if may_fail and (not passing or self._clock() - trouble.since >= self._patience.silent_node):
+            given_up = await self._give_up(job, fault)
+            if given_up:
+                return
+        await asyncio.sleep(trouble.next_pause_s())
+
+    async def _give_up(self, job: JobSnapshot, fault: UsufructError) -> bool:
         reason = Reason(
             "exchange", f"{job.state.lower()}.{fault.code}", "an answer", str(fault), "submit it again later"
         )
-        outcome = await self._effects.end(job, State.FAILED, (reason,))
-        self._effects.commit(job, outcome)
+        try:
+            outcome = await self._effects.end(job, State.FAILED, (reason,))
+            self._effects.commit(job, outcome)
+        except UsufructError as hindrance:
+            logger.warning("job cannot be ended yet", extra={"job": job.job_id, "fault": hindrance.code})
+            return False
+        await self._tell_watchers()
+        return True
+
+    async def _tell_watchers(self) -> None:
         async with self._moved:
             self._moved.notify_all()
 
@@ -132,6 +165,9 @@ class Driver:
             await asyncio.wait_for(self._news[job_id].wait(), self._patience.idle_s)
         except TimeoutError:
             return
+
+    def _writing_ms(self) -> int:
+        return round(1000 * self._store.writing_s)
 
     def _snapshot(self, job_id: str) -> JobSnapshot:
         with self._store.read() as connection:

@@ -160,6 +160,7 @@ class Exchange:
                 products=tuple(item.to_bytes() for item in registrations.all_products(connection)),
                 memberships=tuple(item.to_bytes() for item in registrations.all_memberships(connection)),
                 parties=tuple(item.to_bytes() for item in parties.all_active(connection)),
+                key_events=tuple(parties.key_events(connection)),
             )
 
     # ExchangePort: jobs.

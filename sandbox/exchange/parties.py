@@ -51,6 +51,14 @@ def all_active(connection: Connection, roles: Iterable[str] | None = None) -> li
     return [PartyRecord.unverified(row.record) for row in connection.execute(query)]
 
 
+def key_events(connection: Connection, names: Iterable[str] | None = None) -> list[bytes]:
+    """Return the changes of keys of parties (of `names`), each party's in their order."""
+    query = select(party.c.key_event).where(party.c.key_event.is_not(None))
+    if names is not None:
+        query = query.where(party.c.party.in_(list(names)))
+    return [row.key_event for row in connection.execute(query.order_by(party.c.party, party.c.version))]
+
+
 def is_known(connection: Connection, name: str) -> bool:
     """Tell whether a party was ever registered under this name."""
     return connection.execute(select(party.c.party).where(party.c.party == name).limit(1)).first() is not None
@@ -101,13 +109,15 @@ def rotate(
     new = _self_signed(record, environment)
     old = active(connection, new.document.party)
     change = KeyEvent.verified(event, old.document.verifying_key, environment).document
-    if change.event != "rotate" or change.party != old.document.party or change.record_digest != new.digest:
-        raise SignatureInvalid("the key event does not name this record")
+    named = (change.event, change.party, change.former_key, change.new_key, change.record_digest)
+    keys = (old.document.signing_key, new.document.signing_key)
+    if named != ("rotate", old.document.party, *keys, new.digest):
+        raise SignatureInvalid("the key event does not lead from the present record to this one")
     same = (old.document.role, old.document.controller) == (new.document.role, new.document.controller)
     if not same or new.document.version != old.document.version + 1:
         raise NotPermitted("a rotation keeps role and controller, and adds one to the version")
     _retire(connection, old, "superseded")
-    _insert(connection, new)
+    _insert(connection, new, event)
     logbook.enter(connection, "party-rotated", now, _facts(new) | {"previous": old.digest})
     return new
 
@@ -124,7 +134,7 @@ def _self_signed(record: bytes, environment: str) -> Signed[PartyRecord]:
     return PartyRecord.verified(record, claimed.verifying_key, environment)
 
 
-def _insert(connection: Connection, signed: Signed[PartyRecord]) -> None:
+def _insert(connection: Connection, signed: Signed[PartyRecord], event: bytes | None = None) -> None:
     document = signed.document
     connection.execute(
         insert(party).values(
@@ -133,6 +143,7 @@ def _insert(connection: Connection, signed: Signed[PartyRecord]) -> None:
             role=document.role,
             tls_key=document.tls_key,
             record=signed.to_bytes(),
+            key_event=event,
             status="active",
         )
     )

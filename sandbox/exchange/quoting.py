@@ -59,6 +59,7 @@ class Quoting:
             party_records=tuple(record.to_bytes() for record in records),
             product_records=tuple(record.to_bytes() for record in products),
             memberships=tuple(member.to_bytes() for member in members),
+            key_events=tuple(parties.key_events(connection, [item.document.party for item in records])),
         )
         return derive(signed.document, facts), request
 
@@ -99,6 +100,7 @@ class Quoting:
             half_width=None,
             charge=derived.charge,
             compute_ms=derived.compute_ms,
+            rounds=derived.rounds,
             wire_bytes=derived.wire_bytes,
             seconds=f"{derived.compute_ms / 1000:.1f}",
             result_key=job.document.result_key,

@@ -29,6 +29,7 @@ party = Table(
     Column("role", String, nullable=False),
     Column("tls_key", String, nullable=False, index=True),
     Column("record", LargeBinary, nullable=False),
+    Column("key_event", LargeBinary),
     Column(
         "status", String, CheckConstraint("status IN ('active', 'superseded', 'revoked')"), nullable=False
     ),

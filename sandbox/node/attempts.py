@@ -16,6 +16,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+import pyarrow as pa
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from sqlalchemy import Connection, Row
 
@@ -33,6 +34,8 @@ from sandbox.node.computation import Computed, RunPart
 from sandbox.node.decisions import VerifiedJob
 from sandbox.node.keys import AttemptSecrets, attempt_context
 from sandbox.sealing import SealContext, seal_share, share_commitment
+from sandbox.sql.plan import LocalPart
+from sandbox.stopwatch import Stopwatch
 from sandbox.store import Store
 
 logger = logging.getLogger(__name__)
@@ -159,9 +162,12 @@ class Attempts:
         with self._store.begin() as connection:
             journal.change_attempt(connection, acceptance_digest, number, ("prepared",), status="started")
         secrets = self._secrets(key, derived, peers)
+        watch = Stopwatch()
         try:
-            computed = await asyncio.to_thread(self._compute, key, derived, secrets)
-            return await asyncio.to_thread(self._seal, key, quote, peers, computed)
+            with watch.measure("attempt"):
+                computed = await asyncio.to_thread(self._compute, key, derived, secrets, watch)
+                with watch.measure("seal"):
+                    return await asyncio.to_thread(self._seal, key, quote, peers, computed)
         except (PeerUnavailable, UnknownObject) as fault:
             # What a peer did is not for the exchange to see as this node's silence: the attempt is lost.
             raise StateConflict(f"the attempt was lost: {fault}") from fault
@@ -170,6 +176,7 @@ class Attempts:
             raise
         finally:
             self._live.pop(key, None)
+            logger.info("attempt ended", extra={"attempt": number, **watch.milliseconds()})
 
     def _secrets(
         self, key: tuple[str, int], derived: Derived, peers: dict[str, AttemptKeys]
@@ -186,14 +193,20 @@ class Attempts:
             context=context,
         )
 
-    def _compute(self, key: tuple[str, int], derived: Derived, secrets: AttemptSecrets) -> Computed:
+    def _compute(
+        self, key: tuple[str, int], derived: Derived, secrets: AttemptSecrets, watch: Stopwatch
+    ) -> Computed:
+        def run_part(part: LocalPart) -> pa.Table:
+            with watch.measure("local_sql"):
+                return self._run_part(part)
+
         if derived.technique == "local":
-            return computation.run_local(derived, self._run_part)
+            return computation.run_local(derived, run_part)
         node = self._identity.party
         others = derived.nodes if node in derived.compute_set else derived.compute_set
         mesh = self._open_mesh(f"{key[0]}/{key[1]}", tuple(name for name in others if name != node))
         try:
-            computed = computation.run_joint(derived, secrets, mesh, self._run_part)
+            computed = computation.run_joint(derived, secrets, mesh, run_part, watch)
         except BaseException:
             mesh.abort()
             raise

@@ -35,6 +35,7 @@ from sandbox.node.keys import AttemptSecrets
 from sandbox.sql.keys import encode_keys, tags
 from sandbox.sql.partials import encode_partials
 from sandbox.sql.plan import LocalPart, Plan
+from sandbox.stopwatch import Stopwatch
 
 logger = logging.getLogger(__name__)
 
@@ -66,11 +67,12 @@ class Computed:
 class SeatLink:
     """The channel between the three seats, as `mpc.link.Link` wants it: peers by index."""
 
-    def __init__(self, mesh: Mesh, seats: tuple[str, ...], party: int) -> None:
-        """`party` is this node's index in `seats`."""
+    def __init__(self, mesh: Mesh, seats: tuple[str, ...], party: int, watch: Stopwatch) -> None:
+        """`party` is this node's index in `seats`; `watch` sums the time spent on the wire."""
         self._mesh = mesh
         self._seats = seats
         self._party = party
+        self._watch = watch
 
     @property
     def party(self) -> int:
@@ -79,11 +81,13 @@ class SeatLink:
 
     def send(self, to: int, frame: bytes | memoryview) -> None:
         """Send one frame to seat `to`."""
-        self._mesh.send(self._seats[to], frame)
+        with self._watch.measure("wire"):
+            self._mesh.send(self._seats[to], frame)
 
     def receive(self, sender: int) -> bytes:
         """Wait for the next frame of seat `sender`."""
-        return self._mesh.receive(self._seats[sender])
+        with self._watch.measure("wire"):
+            return self._mesh.receive(self._seats[sender])
 
 
 def run_local(derived: Derived, run_part: RunPart) -> Computed:
@@ -108,29 +112,34 @@ def run_local(derived: Derived, run_part: RunPart) -> Computed:
     return Computed("sealed", result.cells, ledger, (held,))
 
 
-def run_joint(derived: Derived, attempt: AttemptSecrets, mesh: Mesh, run_part: RunPart) -> Computed:
-    """Take this node's part in a joint plan."""
+def run_joint(
+    derived: Derived, attempt: AttemptSecrets, mesh: Mesh, run_part: RunPart, watch: Stopwatch
+) -> Computed:
+    """Take this node's part in a joint plan; `watch` learns where the time goes."""
     seats, node = derived.compute_set, attempt.node
     onlookers = tuple(name for name in derived.nodes if name not in seats)
     # (1) whoever exchanges frames with this node
     peers = tuple(name for name in (derived.nodes if node in seats else seats) if name != node)
-    attempt.confirm(mesh, peers)
+    with watch.measure("wire"):
+        attempt.confirm(mesh, peers)
     # (2)
     own = _send_inputs(derived, attempt, mesh, run_part) if node in derived.providers else None
     if node not in seats:
         return _told(mesh, seats)
     # (3)
-    inputs = [
-        own if name == node and own is not None else _receive_input(derived.plan, mesh, name)
-        for name in _owners(derived.plan)
-    ]
+    with watch.measure("wire"):
+        inputs = [
+            own if name == node and own is not None else _receive_input(derived.plan, mesh, name)
+            for name in _owners(derived.plan)
+        ]
     seat = seats.index(node)
     before, after = seats[(seat + 2) % 3], seats[(seat + 1) % 3]
     keys = PairKeys(
         attempt.pair_key(before, "shared-randomness"), attempt.pair_key(after, "shared-randomness")
     )
-    party = Party(seat, SeatLink(mesh, seats, seat), keys, costs.manifest(derived.openings))
-    gated = shares.gate(party, derived.plan, derived.rules, inputs)
+    party = Party(seat, SeatLink(mesh, seats, seat, watch), keys, costs.manifest(derived.openings))
+    with watch.measure("protocol"):
+        gated = shares.gate(party, derived.plan, derived.rules, inputs)
     # (4)
     for name in onlookers:
         mesh.send(name, _telling(gated))

@@ -52,7 +52,9 @@ def verify(
     for envelope in request.party_records:
         claimed = PartyRecord.unverified(envelope)
         signed = PartyRecord.verified(envelope, claimed.document.verifying_key, environment)
-        keys[signed.document.party] = pins.require(connection, signed, first_use)
+        keys[signed.document.party] = pins.require(
+            connection, signed, first_use=first_use, key_events=request.key_events
+        )
         parties[signed.document.party] = signed.document
         records.append(signed)
     job = Job.verified(request.job, _key(keys, Job.unverified(request.job).document.buyer), environment)

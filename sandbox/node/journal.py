@@ -245,6 +245,7 @@ def _encode_request(request: AdmissionRequest) -> bytes:
         "parties": encoded(request.party_records),
         "products": encoded(request.product_records),
         "memberships": encoded(request.memberships),
+        "key_events": encoded(request.key_events),
     }
     return canonical.encode(document)
 
@@ -256,5 +257,9 @@ def _decode_request(data: bytes) -> AdmissionRequest:
         return tuple(base64.b64decode(item) for item in document[name])
 
     return AdmissionRequest(
-        base64.b64decode(document["job"]), decoded("parties"), decoded("products"), decoded("memberships")
+        base64.b64decode(document["job"]),
+        decoded("parties"),
+        decoded("products"),
+        decoded("memberships"),
+        decoded("key_events"),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,7 +47,7 @@ from sandbox.node.products import Shelf, Source
 from sandbox.ports import AdmissionRequest, Caller, ExchangePort, HoldRequest, NodePort, ReleaseRequest
 from sandbox.receipt import ExchangeKeys
 from sandbox.store import Store
-from sandbox.upload import upload_blob
+from sandbox.wire.transfer import deliver
 
 logger = logging.getLogger(__name__)
 
@@ -131,11 +131,11 @@ class Node:
             await self._exchange().register_product(self._caller, record.to_bytes())
         return record
 
-    def is_pinned(self, record: Signed[PartyRecord]) -> bool:
+    def is_pinned(self, record: Signed[PartyRecord], key_events: Iterable[bytes] = ()) -> bool:
         """Tell whether this node trusts the key of a party's record."""
         with self._store.begin() as connection:
             try:
-                pins.require(connection, record)
+                pins.require(connection, record, key_events=key_events)
             except (EvidenceError, UnknownObject):
                 return False
         return True
@@ -241,7 +241,7 @@ class Node:
         with self._store.read() as connection:
             blobs = journal.blobs(connection, acceptance_digest, attempt)
         for index, ciphertext in blobs.items():
-            await upload_blob(self._exchange(), self._caller, acceptance_digest, attempt, index, ciphertext)
+            await deliver(self._exchange(), self._caller, acceptance_digest, attempt, index, ciphertext)
         return statement
 
     async def checkpoint_size(self, caller: Caller) -> int:

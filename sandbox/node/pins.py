@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from sqlalchemy import Connection, insert, select, update
 
 from records.document import Signed
-from records.errors import EvidenceError, SignatureInvalid, UnknownObject
+from records.errors import EvidenceError, UnknownObject
 from records.keys import VerifyingKey
 from records.parties import KeyEvent, PartyRecord
 from sandbox.node.tables import pin
@@ -24,9 +24,15 @@ def configure(connection: Connection, pins: Mapping[str, str]) -> None:
 
 
 def require(
-    connection: Connection, record: Signed[PartyRecord], first_use: Iterable[str] = ()
+    connection: Connection,
+    record: Signed[PartyRecord],
+    *,
+    first_use: Iterable[str] = (),
+    key_events: Iterable[bytes] = (),
 ) -> VerifyingKey:
-    """Return the party's key if it is the pinned one; pin it now if its role is in `first_use`.
+    """Return the party's key if it is the pinned one, or if the pinned one signed it over to this one.
+
+    A party without a pin is pinned now, if its role is in `first_use`.
 
     Raises:
         EvidenceError: another key is pinned for this name: a swapped key.
@@ -42,23 +48,25 @@ def require(
             )
         _put(connection, document.party, key.key_id, "first-use")
     elif row.key_id != key.key_id:
-        raise EvidenceError(
-            f"the key shown for `{document.party}` is not the pinned one; confirm it, or rotate"
-        )
+        if _followed(row.key_id, document, key_events) != key.key_id:
+            raise EvidenceError(
+                f"the key shown for `{document.party}` is not the pinned one; confirm it, or rotate"
+            )
+        _put(connection, document.party, key.key_id, "rotated")
     return key
 
 
-def rotate(connection: Connection, event: bytes, old: Signed[PartyRecord], new: Signed[PartyRecord]) -> None:
-    """Move a pin to a new key on the old key's signature.
-
-    Raises:
-        SignatureInvalid: the event is not signed by the pinned key, or does not name the new record.
-    """
-    key = require(connection, old)
-    change = KeyEvent.verified(event, key, old.document.environment).document
-    if change.event != "rotate" or change.record_digest != new.digest or change.party != new.document.party:
-        raise SignatureInvalid("the key event does not name this record")
-    _put(connection, new.document.party, new.document.verifying_key.key_id, "rotated")
+def _followed(pinned: str, record: PartyRecord, key_events: Iterable[bytes]) -> str:
+    """Return the key id that a chain of rotations, each signed with the key before, leads to from a pin."""
+    for envelope in key_events:
+        claimed = KeyEvent.unverified(envelope).document
+        if claimed.party != record.party or claimed.event != "rotate" or claimed.new_key is None:
+            continue
+        former = VerifyingKey.from_json(claimed.former_key)
+        if former.key_id == pinned:
+            KeyEvent.verified(envelope, former, record.environment)
+            pinned = VerifyingKey.from_json(claimed.new_key).key_id
+    return pinned
 
 
 def _put(connection: Connection, party: str, key_id: str, source: str) -> None:

@@ -216,7 +216,7 @@ class RunningNode:
         for envelope in catalogue.parties:
             claimed = PartyRecord.unverified(envelope)
             record = PartyRecord.verified(envelope, claimed.document.verifying_key, own.environment)
-            if self.node.is_pinned(record):
+            if self.node.is_pinned(record, catalogue.key_events):
                 self._registry.put(record)
 
     @staticmethod

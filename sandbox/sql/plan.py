@@ -232,6 +232,8 @@ def _row_plan(query: Query, max_rows: int) -> Plan:
 
 def _aggregate_plan(query: Query, technique: Technique, max_groups: int) -> Plan:
     joint = technique == "secret-sharing"
+    if not query.keys:
+        max_groups = 1  # without GROUP BY there is one row at each provider
     types = dict(query.source.columns)
     computed = tuple(dict.fromkeys(part for item in query.aggregates for part in _terms(item, joint=joint)))
     names = {item: f"m{index}" for index, item in enumerate(computed)}

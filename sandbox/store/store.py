@@ -6,6 +6,7 @@ layers take an open connection; only this class begins and commits.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,8 @@ class Store:
     def __init__(self, url: str) -> None:
         """Open `url` (`sqlite:///file` or `postgresql+psycopg://…`) and migrate it."""
         self._engine = _engine(url)
+        self.writing_s = 0.0
+        """Time spent in write transactions since the store was opened, waiting for their lock included."""
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS))
         with self._engine.connect() as connection:
@@ -41,10 +44,12 @@ class Store:
     @contextmanager
     def begin(self) -> Iterator[Connection]:
         """Yield a connection in a write transaction; commit at the end, roll back on any exception."""
+        started = time.perf_counter()
         with self._engine.connect() as plain:
             connection = plain.execution_options(usufruct_write=True)
             with connection.begin():
                 yield connection
+        self.writing_s += time.perf_counter() - started
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

@@ -51,7 +51,7 @@ class ExchangeClient:
 
     async def catalogue(self, caller: Caller) -> Catalogue:
         """See `ExchangePort.catalogue`."""
-        found: dict[str, list[bytes]] = {"product": [], "membership": [], "party": []}
+        found: dict[str, list[bytes]] = {"product": [], "membership": [], "party": [], "key_event": []}
         replies = self._wire.stream(
             caller, "ExchangeService/ListCatalogue", ex.ListCatalogueRequest(), ex.ListCatalogueResponse
         )
@@ -60,7 +60,8 @@ class ExchangeClient:
             if kind is None:
                 raise EvidenceError(f"`{self._wire.peer}` sent an empty entry of its catalogue")
             found[kind].append(getattr(reply, kind))
-        return Catalogue(tuple(found["product"]), tuple(found["membership"]), tuple(found["party"]))
+        kinds = ("product", "membership", "party", "key_event")
+        return Catalogue(*(tuple(found[kind]) for kind in kinds))
 
     async def submit(self, caller: Caller, job: bytes) -> str:
         """See `ExchangePort.submit`."""

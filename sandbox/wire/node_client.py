@@ -35,6 +35,7 @@ class NodeClient:
             party_records=request.party_records,
             product_records=request.product_records,
             memberships=request.memberships,
+            key_events=request.key_events,
         )
         reply = await self._wire.unary(caller, "NodeService/AdmitJob", message, nd.AdmitJobResponse)
         return reply.admission

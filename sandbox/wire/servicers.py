@@ -36,6 +36,7 @@ class NodeServicer(NodeServiceServicer):
                 tuple(request.party_records),
                 tuple(request.product_records),
                 tuple(request.memberships),
+                tuple(request.key_events),
             ),
         )
         return nd.AdmitJobResponse(admission=admission)
@@ -129,6 +130,8 @@ class ExchangeServicer(ExchangeServiceServicer):
             yield ex.ListCatalogueResponse(product=product)
         for membership in catalogue.memberships:
             yield ex.ListCatalogueResponse(membership=membership)
+        for key_event in catalogue.key_events:
+            yield ex.ListCatalogueResponse(key_event=key_event)
 
     async def SubmitJob(self, request: ex.SubmitJobRequest, context: Context) -> ex.SubmitJobResponse:
         return ex.SubmitJobResponse(job_id=await self._port.submit(caller(), request.job))

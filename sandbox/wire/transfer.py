@@ -7,8 +7,9 @@ import time
 from collections.abc import AsyncIterator
 from typing import Final
 
+from records import canonical
 from records.errors import EvidenceError, PeerUnavailable
-from sandbox.ports import Caller, ExchangePort
+from sandbox.ports import Blob, Caller, ExchangePort
 from sandbox.wire.authorisation import RULES, path
 
 CHUNK_BYTES: Final = 512 << 10
@@ -60,7 +61,7 @@ async def deliver(
     while held < len(data):
         try:
             now_held = await exchange.upload(
-                caller, acceptance_digest, attempt, index, held, _once(data[held:])
+                caller, acceptance_digest, attempt, index, held, _from(data, held)
             )
         except PeerUnavailable:
             now_held = await exchange.uploaded(caller, acceptance_digest, attempt, index)
@@ -73,5 +74,23 @@ async def deliver(
         raise EvidenceError("the exchange holds more of the sealed share than was made")
 
 
-async def _once(data: bytes) -> AsyncIterator[bytes]:
-    yield data
+async def collect(exchange: ExchangePort, caller: Caller, job_id: str, blob: Blob) -> bytes:
+    """Fetch a whole sealed share; the port resumes behind what has arrived.
+
+    Raises:
+        PeerUnavailable: several resumptions in a row brought nothing forward.
+        EvidenceError: the bytes are not those that the node signed.
+    """
+    data = bytearray()
+    async for chunk in exchange.fetch(caller, job_id, blob.node, blob.index, 0):
+        data += chunk
+        if len(data) > blob.size:
+            break
+    if canonical.digest_bytes(bytes(data)) != blob.ciphertext_digest:
+        raise EvidenceError(f"the sealed share {blob.index} of `{blob.node}` is not what the node signed")
+    return bytes(data)
+
+
+async def _from(data: bytes, start: int) -> AsyncIterator[bytes]:
+    for piece in pieces(data[start:]):
+        yield piece

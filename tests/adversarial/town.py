@@ -17,12 +17,14 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
+from sqlalchemy import select, update
+
 from records import clock
 from records.document import Signed
 from records.errors import JobEnded, JobRefused, ResultWithheld
 from records.job import Acceptance, Admission, Quote
 from sandbox.buyer.session import BuyerSession, reasons_of
-from sandbox.exchange import jobs
+from sandbox.exchange import jobs, tables
 from sandbox.exchange.exchange import Exchange
 from sandbox.exchange.metering import Metering
 from sandbox.exchange.quoting import Quoting
@@ -238,6 +240,13 @@ class Town(LocalCluster):
         known = self.run(self.node(node).checkpoint_size(CALLER))
         return self.metering.for_node(self.metering.release_request(job_id, attempt), known)
 
+    def rewrite(self, job_id: str, state: State, attempt: int) -> None:
+        """Write into the exchange's own store what suits it."""
+        with self.store.begin() as connection:
+            connection.execute(
+                update(tables.job).where(tables.job.c.job_id == job_id).values(state=state, attempt=attempt)
+            )
+
     # Parts.
 
     def _time(self) -> datetime:
@@ -302,3 +311,15 @@ def _empty_store() -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         Store.in_folder(Path(folder)).close()
         return (Path(folder) / "store.sqlite").read_bytes()
+
+
+def stored_share(town: Town, node: str, index: int) -> bytes:
+    """Return a sealed share as the exchange has it."""
+    columns = tables.sealed_chunk.c
+    with town.store.read() as connection:
+        rows = connection.execute(
+            select(columns.data)
+            .where(columns.node == node, columns.share_index == index)
+            .order_by(columns.chunk_offset)
+        )
+        return b"".join(rows.scalars())

@@ -91,21 +91,21 @@ def committed(page: str, name: str) -> str:
     """Return the part as it stands in the page."""
     found = _marked(name).search((DOCS / page).read_text())
     assert found is not None, f"{page} has no part `{name}`"
-    return found[2]
+    return found[2].removesuffix("\n")
 
 
 def write() -> None:
     """Write every part anew."""
     for (page, name), make in PARTS.items():
         path = DOCS / page
-        text = make()
+        text = make() + "\n"
         path.write_text(
             _marked(name).sub(lambda found, text=text: found[1] + text + found[3], path.read_text())
         )
 
 
 def _marked(name: str) -> re.Pattern[str]:
-    start, end = f"<!-- generated: {name} -->\n", f"\n<!-- end: {name} -->"
+    start, end = f"<!-- generated: {name} -->\n", f"<!-- end: {name} -->"
     return re.compile(f"({re.escape(start)})(.*?)({re.escape(end)})", re.DOTALL)
 
 

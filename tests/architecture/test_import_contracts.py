@@ -88,3 +88,20 @@ def test_every_contract_has_a_breach_that_it_finds() -> None:
     prefix = "importlinter:contract:"
     contracts = {name.removeprefix(prefix) for name in _contracts().sections() if name.startswith(prefix)}
     assert {contract for *_, contract in BREACHES} == contracts
+
+
+def test_every_part_of_the_product_stands_in_its_contracts() -> None:
+    parts = {f"sandbox.{path.stem}" for path in (ROOT / "sandbox").iterdir() if _is_module(path)}
+    assembly = _modules("assembly", "source_modules")
+    parties = _modules("parties", "modules")
+    assert parts == assembly | parties | {"sandbox.local", "sandbox.cli", "sandbox.rpc"}
+    transports = {"sandbox.wire", "sandbox.link", "sandbox.rpc", "sandbox.cli"}
+    assert parts - transports == _modules("edge", "source_modules")
+
+
+def _is_module(path: Path) -> bool:
+    return path.suffix == ".py" and path.stem != "__init__" or (path / "__init__.py").exists()
+
+
+def _modules(contract: str, key: str) -> set[str]:
+    return set(_contracts()[f"importlinter:contract:{contract}"][key].split())

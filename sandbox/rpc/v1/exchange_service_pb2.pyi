@@ -146,21 +146,24 @@ class ListCatalogueResponse(_message.Message):
     PRODUCT_FIELD_NUMBER: _builtins.int
     MEMBERSHIP_FIELD_NUMBER: _builtins.int
     PARTY_FIELD_NUMBER: _builtins.int
+    KEY_EVENT_FIELD_NUMBER: _builtins.int
     product: _builtins.bytes
     membership: _builtins.bytes
     party: _builtins.bytes
+    key_event: _builtins.bytes
     def __init__(
         self,
         *,
         product: _builtins.bytes = ...,
         membership: _builtins.bytes = ...,
         party: _builtins.bytes = ...,
+        key_event: _builtins.bytes = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["membership", b"membership", "party", b"party", "product", b"product", "record", b"record"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["key_event", b"key_event", "membership", b"membership", "party", b"party", "product", b"product", "record", b"record"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["membership", b"membership", "party", b"party", "product", b"product", "record", b"record"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key_event", b"key_event", "membership", b"membership", "party", b"party", "product", b"product", "record", b"record"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_record: _TypeAlias = _typing.Literal["product", "membership", "party"]  # noqa: Y015
+    _WhichOneofReturnType_record: _TypeAlias = _typing.Literal["product", "membership", "party", "key_event"]  # noqa: Y015
     _WhichOneofArgType_record: _TypeAlias = _typing.Literal["record", b"record"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_record) -> _WhichOneofReturnType_record | None: ...
 

@@ -26,6 +26,7 @@ class AdmitJobRequest(_message.Message):
     PARTY_RECORDS_FIELD_NUMBER: _builtins.int
     PRODUCT_RECORDS_FIELD_NUMBER: _builtins.int
     MEMBERSHIPS_FIELD_NUMBER: _builtins.int
+    KEY_EVENTS_FIELD_NUMBER: _builtins.int
     job: _builtins.bytes
     @_builtins.property
     def party_records(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
@@ -33,6 +34,8 @@ class AdmitJobRequest(_message.Message):
     def product_records(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
     @_builtins.property
     def memberships(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    @_builtins.property
+    def key_events(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
     def __init__(
         self,
         *,
@@ -40,10 +43,11 @@ class AdmitJobRequest(_message.Message):
         party_records: _abc.Iterable[_builtins.bytes] | None = ...,
         product_records: _abc.Iterable[_builtins.bytes] | None = ...,
         memberships: _abc.Iterable[_builtins.bytes] | None = ...,
+        key_events: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["job", b"job", "memberships", b"memberships", "party_records", b"party_records", "product_records", b"product_records"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["job", b"job", "key_events", b"key_events", "memberships", b"memberships", "party_records", b"party_records", "product_records", b"product_records"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

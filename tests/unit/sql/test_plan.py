@@ -55,7 +55,7 @@ def test_golden_units_of_a_column_and_of_a_list() -> None:
     assert person == (
         'SELECT GREATEST(COUNT(DISTINCT "person"), LEAST(COUNT(*), 1)) AS "u", COUNT("fee") AS "m0", '
         'GREATEST(COUNT(DISTINCT "person") FILTER(WHERE NOT "fee" IS NULL), LEAST(COUNT("fee"), 1)) AS "c0" '
-        'FROM "flights" LIMIT 101'
+        'FROM "flights" LIMIT 2'
     )
     assert (
         'GREATEST(COUNT(DISTINCT ("person", "day")) FILTER(WHERE NOT "person" IS NULL '

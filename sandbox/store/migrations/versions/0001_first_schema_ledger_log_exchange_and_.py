@@ -144,6 +144,7 @@ def upgrade() -> None:
         sa.Column("role", sa.String(), nullable=False),
         sa.Column("tls_key", sa.String(), nullable=False),
         sa.Column("record", sa.LargeBinary(), nullable=False),
+        sa.Column("key_event", sa.LargeBinary(), nullable=True),
         sa.Column("status", sa.String(), nullable=False),
         sa.PrimaryKeyConstraint("party", "version"),
     )
