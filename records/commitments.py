@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from records import canonical
 from records.canonical import Json
-from records.errors import EvidenceError
+from records.errors import EvidenceError, MalformedDocument
 
 SALT_BYTES = 16
 
@@ -42,6 +42,30 @@ def leaf(openings: Mapping[str, Opening]) -> dict[str, str]:
     return {name: commit(name, opening) for name, opening in openings.items()}
 
 
+def encode(openings: Mapping[str, Opening]) -> bytes:
+    """Return openings as canonical JSON {field: {salt, value}}, to be handed to whom they are for."""
+    return canonical.encode(
+        {name: {"salt": opening.salt.hex(), "value": opening.value} for name, opening in openings.items()}
+    )
+
+
+def decode(data: bytes) -> dict[str, Opening]:
+    """Read what `encode` wrote.
+
+    Raises:
+        MalformedDocument: it is of another form.
+    """
+    document = canonical.decode(data)
+    openings: dict[str, Opening] = {}
+    for name, entry in document.items() if isinstance(document, dict) else ():
+        match entry:
+            case {"salt": str(salt), "value": value, **rest} if not rest:
+                openings[name] = Opening(_salt(salt), value)
+            case _:
+                raise MalformedDocument("an opening is {salt, value}")
+    return openings
+
+
 def check(commitments: Mapping[str, str], opened: Mapping[str, Opening]) -> None:
     """Return if every opened field matches its commitment.
 
@@ -51,3 +75,10 @@ def check(commitments: Mapping[str, str], opened: Mapping[str, Opening]) -> None
     for name, opening in opened.items():
         if name not in commitments or not hmac.compare_digest(commitments[name], commit(name, opening)):
             raise EvidenceError(f"the field `{name}` does not match its commitment in the log")
+
+
+def _salt(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError as error:
+        raise MalformedDocument("a salt is hexadecimal") from error

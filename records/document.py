@@ -58,9 +58,9 @@ class Document(Part):
         Raises:
             MalformedDocument: not canonical, a missing or unknown field, or one of another type.
         """
-        value = canonical.decode(payload)
+        canonical.decode(payload)  # one document has one encoding
         try:
-            return cls.model_validate_json(canonical.encode(value))
+            return cls.model_validate_json(payload)
         except ValidationError as error:
             raise MalformedDocument(f"`{cls.kind}`: {_first_fault(error)}") from None
 

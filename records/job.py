@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
+from records import canonical
 from records.document import Document, Part
 from records.errors import Reason
 
@@ -112,6 +114,11 @@ class Quote(Document):
     result_key: str
     issued_at: str
     expires_at: str
+
+
+def opening_ledger(openings: Sequence[OpeningRecord]) -> str:
+    """Return the digest of an opening ledger, as a sealed result states it (R8)."""
+    return canonical.digest([opening.to_json() for opening in openings])
 
 
 class Acceptance(Document):

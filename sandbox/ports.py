@@ -48,7 +48,8 @@ class HoldRequest:
 class ReleaseRequest:
     """A release token with the proofs a node needs to check its place in the log.
 
-    `leaf` and `inclusion` prove the token's entry; `consistency` leads from the checkpoint of size
+    `leaf` and `inclusion` prove the token's entry, of which `opened` (canonical JSON {field: {salt, value}})
+    opens what binds it to this release; `consistency` leads from the checkpoint of size
     `known_size`, the last that the node stored, to the token's.
     """
 
@@ -58,6 +59,7 @@ class ReleaseRequest:
     known_size: int
     consistency: tuple[bytes, ...]
     statements: tuple[bytes, ...]
+    opened: bytes
 
 
 class NodePort(Protocol):

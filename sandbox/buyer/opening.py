@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from mpc.sharing import decode, from_bytes, reconstruct
+from records import canonical
 from records.document import Signed
 from records.errors import EvidenceError
 from records.job import AttemptKeys, KeyHandout, Quote, ReleaseToken, SealedResult
@@ -16,6 +17,7 @@ from records.keys import VerifyingKey
 from sandbox.gate.layout import Layout
 from sandbox.gate.shares import outputs_over
 from sandbox.hpke import SealingKey
+from sandbox.outcome import agreed_outcome
 from sandbox.ports import ReleasedResult
 from sandbox.sealing import SealContext, open_share
 from sandbox.sql.finish import finish
@@ -67,8 +69,9 @@ def verify_release(
         }:
             raise EvidenceError(f"the token does not name the sealed result of `{name}`")
         statements[name] = signed.document
-    if set(statements) != set(quote.document.nodes):
-        raise EvidenceError("the sealed results are not those of exactly the nodes of this job")
+    outcome = agreed_outcome(quote.document, statements)
+    if (outcome.verdict, outcome.cells) != ("sealed", token.document.cells):
+        raise EvidenceError("the nodes signed another outcome than was charged for")
     return VerifiedRelease(token, statements, _release_keys(released, token, nodes, environment))
 
 
@@ -84,6 +87,7 @@ def open_result(
         EvidenceError: a share does not open, or two holders of one share delivered different ones.
     """
     opened: dict[int, dict[str, bytes]] = {}
+    _require_as_signed(release, ciphertexts)
     for (node, index), ciphertext in ciphertexts.items():
         context = SealContext(
             release.token.document.acceptance_digest,
@@ -100,9 +104,19 @@ def open_result(
     shares = {index: next(iter(copies.values())) for index, copies in opened.items()}
     if plan.technique == "local":
         return _local(shares)
-    if any(len(copies) != 2 for copies in opened.values()):
-        raise EvidenceError("a share came from one of its two holders only")
     return _joint(plan, shares)
+
+
+def _require_as_signed(release: VerifiedRelease, ciphertexts: Mapping[tuple[str, int], bytes]) -> None:
+    """Check that exactly the shares that the nodes signed for have come, each as its node signed it."""
+    signed = {
+        (node, share.index): share.ciphertext_digest
+        for node, result in release.statements.items()
+        for share in result.shares
+    }
+    came = {key: canonical.digest_bytes(ciphertext) for key, ciphertext in ciphertexts.items()}
+    if came != signed:
+        raise EvidenceError("the sealed shares that came are not those that the nodes signed")
 
 
 def _local(shares: Mapping[int, bytes]) -> OpenedResult:

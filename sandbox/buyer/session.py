@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from billing.tariff import ExchangeFees
 from records import canonical, clock, ids
 from records.clock import Clock
-from records.document import Signed
+from records.document import Document, Signed
 from records.errors import (
     EvidenceError,
     JobEnded,
@@ -22,6 +22,7 @@ from records.errors import (
     UnknownObject,
 )
 from records.job import Acceptance, Cancellation, Job, Quote, RecordPin, ReleaseToken
+from records.keys import VerifyingKey
 from records.parties import CollectionMembership, PartyRecord, ProductRecord
 from sandbox.buyer.opening import OpenedResult, open_result, verify_release
 from sandbox.derivation import Derived, Facts, derive
@@ -34,6 +35,7 @@ from sandbox.wire.transfer import collect
 
 JOB_TTL = timedelta(hours=1)
 DEFAULT_MAX_GROUPS = 256
+D = TypeVar("D", bound=Document)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,27 +65,38 @@ class BuyerSession:
         self._exchange = exchange
         self._now = now
         self._caller = Caller(identity.party, "buyer")
+        self._seen: dict[bytes, Signed[Any]] = {}
 
     async def listing(self) -> Listing:
         """Return the catalogue, every record checked against its signer's own record."""
         catalogue = await self._exchange.catalogue(self._caller)
-        environment = self.keys.environment
         parties: dict[str, Signed[PartyRecord]] = {}
         for envelope in catalogue.parties:
-            claimed = PartyRecord.unverified(envelope).document
-            signed = PartyRecord.verified(envelope, claimed.verifying_key, environment)
-            parties[signed.document.party] = signed
+            claimed = self._verified(PartyRecord, envelope, lambda record: record.verifying_key)
+            parties[claimed.document.party] = claimed
+
+        def provider_key(record: ProductRecord | CollectionMembership) -> VerifyingKey:
+            return parties[record.provider].document.verifying_key
+
         products: dict[str, Signed[ProductRecord]] = {}
         for envelope in catalogue.products:
-            provider = parties[ProductRecord.unverified(envelope).document.provider].document
-            product = ProductRecord.verified(envelope, provider.verifying_key, environment)
+            product = self._verified(ProductRecord, envelope, provider_key)
             products[product.document.product] = product
         collections: dict[str, tuple[CollectionMembership, ...]] = {}
         for envelope in catalogue.memberships:
-            provider = parties[CollectionMembership.unverified(envelope).document.provider].document
-            member = CollectionMembership.verified(envelope, provider.verifying_key, environment).document
+            member = self._verified(CollectionMembership, envelope, provider_key).document
             collections[member.collection] = (*collections.get(member.collection, ()), member)
         return Listing(products, collections, parties)
+
+    def _verified(self, kind: type[D], envelope: bytes, key_of: Callable[[D], VerifyingKey]) -> Signed[D]:
+        """Return a signed record; what was verified before under the same key is not verified again."""
+        known = self._seen.get(envelope)
+        claimed: Signed[D] = known if known is not None else kind.unverified(envelope)
+        key = key_of(claimed.document)
+        if known is None or key.key_id not in dict(known.envelope.signatures):
+            claimed = kind.verified(envelope, key, self.keys.environment)
+            self._seen[envelope] = claimed
+        return claimed
 
     async def draft(
         self,

@@ -99,17 +99,15 @@ class Deployment:
 
     def launch(self, name: str) -> None:
         """Start one server; its log goes to `server.log` in its folder."""
-        command = [
-            sys.executable,
-            "-m",
-            "sandbox.cli.main",
-            "exchange" if name == EXCHANGE else "node",
-            "run",
-        ]
         with (self.folder / name / "server.log").open("ab") as log:
             self._processes[name] = subprocess.Popen(
-                [*command, str(self.folder / name)], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                self.command(name), stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
+
+    def command(self, name: str) -> list[str]:
+        """Return the command that runs one server."""
+        kind = "exchange" if name == EXCHANGE else "node"
+        return [sys.executable, "-m", "sandbox.cli.main", kind, "run", str(self.folder / name)]
 
     def kill(self, name: str) -> None:
         """End one server at once, as a power cut would (SIGKILL)."""

@@ -101,7 +101,7 @@ def rotate(
 ) -> None:
     """Replace all keys, signed with the old ones; run it again if it was interrupted.
 
-    Others that pinned the old key id confirm the new one with `usufruct node pin`.
+    Nodes that pinned the old key follow to the new one by the old key's signature.
     """
     from sandbox.cli import key_rotation
     from sandbox.cli.folder import passphrase

@@ -20,7 +20,10 @@ from records import clock
 from records.errors import UsufructError
 
 OWN = frozenset({"sandbox", "federated", "mpc", "dp", "policies", "connectors", "billing", "records"})
-FIELDS = ("job", "node", "party", "attempt", "fault", "product", "incident", "address")
+FIELDS = (
+    "job", "node", "party", "attempt", "fault", "product", "incident", "address", "state",
+    "writing_ms", "attempt_ms", "local_sql_ms", "protocol_ms", "wire_ms", "seal_ms",
+)  # fmt: skip
 ROOT = Path(__file__).resolve().parents[2]
 WITHHELD = "a library's message, not written: it may hold data values"
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 JSON_KEY = "usufruct.json"
 STDOUT = Path("-")
+PIPE_WIDTH = 200
+"""Columns of a table that goes into a file or another program."""
 
 NEXT_STEP: Mapping[str, str] = {
     "document-malformed": "correct the document and run the command again",
@@ -44,7 +46,10 @@ def console(*, stderr: bool = False) -> Console:
     """Return a console that writes text as it is: no mark-up, no colours of its own choice."""
     from rich.console import Console
 
-    return Console(stderr=stderr, markup=False, highlight=False, emoji=False)
+    screen = Console(stderr=stderr, markup=False, highlight=False, emoji=False)
+    if not screen.is_terminal:
+        screen.width = PIPE_WIDTH
+    return screen
 
 
 def answer(document: Mapping[str, Any], *text: str | Table) -> None:
@@ -74,13 +79,13 @@ def fail(error: UsufructError) -> None:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-    """Return a table for the terminal; long cells are folded, never cut."""
+    """Return a table for the terminal; cells of the last column are folded, so that ids stay whole."""
     from rich.table import Table
     from rich.text import Text
 
     result = Table(box=None, pad_edge=False)
     for column in columns:
-        result.add_column(Text(printable(column)), overflow="fold")
+        result.add_column(Text(printable(column)), overflow="fold", no_wrap=column != columns[-1])
     for row in rows:
         result.add_row(*(Text(printable(str(cell))) for cell in row))
     return result
@@ -111,9 +116,26 @@ def printable(text: str) -> str:
 
 
 def _lines(document: Mapping[str, Any]) -> list[str]:
-    shown = {name: value for name, value in document.items() if value not in (None, [], {})}
+    """Return one line for each field that says something; those of an object are indented under its name."""
+    shown = {name: value for name, value in document.items() if value not in (None, [], (), {}, "")}
     width = max(map(len, shown), default=0)
-    return [f"{name.replace('_', ' '):<{width}}  {_text(value)}" for name, value in shown.items()]
+    lines: list[str] = []
+    for name, value in shown.items():
+        title = name.replace("_", " ")
+        match value:
+            case Mapping():
+                lines += [title, *(f"  {line}" for line in _lines(value))]
+            case list() | tuple():
+                lines += [
+                    f"{title if first else '':<{width}}  {_text(item)}" for first, item in _marked(value)
+                ]
+            case _:
+                lines.append(f"{title:<{width}}  {_text(value)}")
+    return lines
+
+
+def _marked(values: Sequence[Any]) -> Iterator[tuple[bool, Any]]:
+    return ((index == 0, value) for index, value in enumerate(values))
 
 
 def _text(value: Any) -> str:

@@ -70,10 +70,13 @@ class Showcase:
     ) -> dict[str, Any]:
         facts = submitted.receipt.verify() if submitted is not None else {}
         token = submitted.release_token if submitted is not None and result is not None else None
+        products = facts.get("products", ())
+        # A job that was refused has no quote; the planner would have taken this technique.
+        planned = "secret-sharing" if len(products) > 1 else "local"
         return {
             "name": job.name,
-            "technique": facts.get("technique"),
-            "providers": sorted({name.partition(".")[0] for name in facts.get("products", ())}),
+            "technique": facts.get("technique", planned),
+            "providers": sorted({name.partition(".")[0] for name in products}),
             "state": submitted.state if submitted is not None else "REFUSED",
             "rows": result.to_arrow().num_rows if result is not None else 0,
             "plaintext_agrees": self._agrees(job, result) if result is not None else None,

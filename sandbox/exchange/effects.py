@@ -23,15 +23,17 @@ from records.errors import (
     PeerUnavailable,
     Reason,
     RefusedError,
+    RequestExpired,
     StateConflict,
+    UsufructError,
 )
-from records.job import Admission, AttemptKeys, Hold, Quote, SealedResult
+from records.job import Admission, AttemptKeys, Hold, Quote, SealedResult, VoidStatement
 from sandbox.exchange import jobs, money
-from sandbox.exchange.evidence import agreed_outcome
 from sandbox.exchange.keyring import Keyring
-from sandbox.exchange.metering import RECEIPT, SEALED, Metering
+from sandbox.exchange.metering import RECEIPT, SEALED, Metering, PendingRelease
 from sandbox.exchange.quoting import Quoting
 from sandbox.lifecycle import JobSnapshot, Outcome, State
+from sandbox.outcome import agreed_outcome
 from sandbox.ports import Caller, HoldRequest, NodePort
 from sandbox.store import Store
 
@@ -40,6 +42,8 @@ T = TypeVar("T")
 D = TypeVar("D", bound=Document)
 
 MAX_ATTEMPTS = 2
+MAX_PROOFS = 16
+"""So often a node is asked in a row while other releases move the log on."""
 PREPARED = "attempt-keys"
 
 
@@ -153,8 +157,9 @@ class JobEffects:
     async def meter(self, job: JobSnapshot) -> Outcome:
         """Book the agreed outcome: a release, or a withheld result."""
         with self._store.read() as connection:
+            quote = jobs.signed_quote(connection, job.job_id).document
             statements = jobs.documents(connection, job.job_id, SEALED, job.attempt)
-        outcome = agreed_outcome(self._verified(SealedResult, statements.items()))
+        outcome = agreed_outcome(quote, self._results(statements.items()))
         if outcome.verdict == "withheld":
             return Outcome(
                 State.WITHHELD,
@@ -168,28 +173,20 @@ class JobEffects:
             ),
         )
 
-    async def release(self, job: JobSnapshot) -> Outcome | None:
+    async def release(self, job: JobSnapshot) -> Outcome:
         """Collect every node's key against the token; past its time, reverse on a void statement (R7)."""
         request = self._metering.release_request(job.job_id, job.attempt)
         for name in request.nodes:
             if name in self._metering.handouts(job.job_id, job.attempt):
                 continue
-            node = self._nodes(name)
             if self._clock() >= request.expires_at:
-                return await self._reverse(job, request.nodes)
+                return await self._reverse(job, request)
             try:
-                known_size = await node.checkpoint_size(self._caller)
-                handout = await node.release(self._caller, self._metering.for_node(request, known_size))
+                await self._collect_key(job, name, request)
             except (EvidenceError, StateConflict) as fault:
                 logger.warning("key refused", extra={"job": job.job_id, "node": name, "fault": fault.code})
-                return await self._reverse(job, request.nodes)
-            self._metering.keep_handout(job.job_id, job.attempt, name, handout)
-        return Outcome(
-            State.RELEASED,
-            lambda connection: self._metering.book_receipts(
-                connection, job.job_id, job.attempt, self._clock()
-            ),
-        )
+                return await self._reverse(job, request)
+        return self._released(job)
 
     async def settle(self, job: JobSnapshot) -> Outcome:
         """Bring the nodes their receipts, and split the charge."""
@@ -244,36 +241,66 @@ class JobEffects:
             with self._store.begin() as connection:
                 jobs.keep(connection, job.job_id, PREPARED, attempt, keys.items())
         envelopes = tuple(keys[name] for name in sorted(keys))
-        statements = await self._ask(
+        statements = await self._ask_together(
             nodes, lambda node: node.execute(self._caller, acceptance_digest, attempt, envelopes)
         )
-        signed = self._verified(SealedResult, statements)
-        agreed_outcome(signed)
+        results = self._results(statements)
+        agreed_outcome(quote.document, results)
         with self._store.read() as connection:
-            self._metering.check_sealed(connection, job.job_id, attempt, acceptance_digest, signed)
+            self._metering.check_sealed(connection, job.job_id, attempt, acceptance_digest, results)
         return Outcome(
             State.EXECUTED, lambda connection: jobs.keep(connection, job.job_id, SEALED, attempt, statements)
         )
 
-    async def _reverse(self, job: JobSnapshot, nodes: tuple[str, ...]) -> Outcome | None:
+    def _released(self, job: JobSnapshot) -> Outcome:
+        return Outcome(
+            State.RELEASED,
+            lambda connection: self._metering.book_receipts(
+                connection, job.job_id, job.attempt, self._clock()
+            ),
+        )
+
+    async def _collect_key(self, job: JobSnapshot, name: str, request: PendingRelease) -> None:
+        node = self._nodes(name)
+        for tries_left in reversed(range(MAX_PROOFS)):
+            known_size = await node.checkpoint_size(self._caller)
+            try:
+                handout = await node.release(self._caller, self._metering.for_node(request, known_size))
+            except RequestExpired:
+                # Another job's release overtook this one: the node knows more of the log by now.
+                if not tries_left or self._clock() >= request.expires_at:
+                    raise
+            else:
+                self._metering.keep_handout(job.job_id, job.attempt, name, handout)
+                return
+
+    async def _reverse(self, job: JobSnapshot, request: PendingRelease) -> Outcome:
         with self._store.read() as connection:
             acceptance_digest = jobs.signed_acceptance(connection, job.job_id).digest
         handed = self._metering.handouts(job.job_id, job.attempt)
+        voids: list[Signed[VoidStatement]] = []
         silent: list[str] = []
-        for name in nodes:
+        for name in request.nodes:
             if name in handed:
                 continue
             try:
                 statement = await self._nodes(name).destroy(self._caller, acceptance_digest, job.attempt)
-            except (PeerUnavailable, StateConflict):
+            except PeerUnavailable:
                 silent.append(name)
-                continue
-            void = self._metering.verified_void(name, statement, acceptance_digest, job.attempt)
+            except StateConflict:
+                # It journalled its key as handed out in time, and the answer was lost: it repeats it.
+                await self._collect_key(job, name, request)
+            else:
+                voids.append(self._metering.verified_void(name, statement, acceptance_digest, job.attempt))
+        if voids:
+            names = ", ".join(f"`{void.document.node}`" for void in voids)
             return Outcome(
                 State.FAILED,
-                partial(self._metering.book_reversal, job_id=job.job_id, void=void, now=self._clock()),
-                (_node_reason(f"`{name}` destroyed its key before handing it out; the charge is reversed"),),
+                partial(self._metering.book_reversal, job_id=job.job_id, voids=voids, now=self._clock()),
+                (_node_reason(f"the key was destroyed before it was handed out, by {names}"),),
             )
+        if not silent:
+            return self._released(job)  # every key is here after all
         # Never by a timeout: the charge stays pending, and the log names who is silent.
         self._metering.name_silent(job.job_id, tuple(silent), self._clock())
         raise PeerUnavailable("no node has said that its key is destroyed; the charge stays pending")
@@ -299,6 +326,25 @@ class JobEffects:
         if faults:
             raise _worst(faults)
         return list(zip(ordered, (result for result in results if isinstance(result, bytes)), strict=True))
+
+    async def _ask_together(
+        self, names: Iterable[str], question: Callable[[NodePort], Awaitable[bytes]]
+    ) -> list[tuple[str, bytes]]:
+        """Ask all nodes something they can only do together: once one cannot, nobody is waited for."""
+        ordered = sorted(names)
+
+        async def ask(name: str) -> bytes:
+            return await question(self._nodes(name))
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(ask(name)) for name in ordered]
+        except* UsufructError as group_of_faults:
+            raise _worst(list(group_of_faults.exceptions)) from None
+        return [(name, task.result()) for name, task in zip(ordered, tasks, strict=True)]
+
+    def _results(self, statements: Iterable[tuple[str, bytes]]) -> dict[str, SealedResult]:
+        return {name: signed.document for name, signed in self._verified(SealedResult, statements).items()}
 
     def _verified(self, kind: type[D], answers: Iterable[tuple[str, bytes]]) -> dict[str, Signed[D]]:
         return {name: self._keyring.verified(kind, name, envelope) for name, envelope in answers}

@@ -299,9 +299,9 @@ def _add_event(connection: Connection, job_id: str, state: State, now: datetime)
     last = connection.execute(
         select(func.max(job_event.c.sequence)).where(job_event.c.job_id == job_id)
     ).scalar_one()
-    connection.execute(
-        insert(job_event).values(job_id=job_id, sequence=(last or 0) + 1, state=state, at=clock.to_text(now))
-    )
+    # R13: what a buyer may see of time is coarse; durations tell of other people's rows.
+    at = clock.to_text(now.replace(microsecond=0))
+    connection.execute(insert(job_event).values(job_id=job_id, sequence=(last or 0) + 1, state=state, at=at))
 
 
 def _require_fresh(issued_at: str, expires_at: str, now: datetime) -> None:

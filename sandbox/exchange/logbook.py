@@ -18,6 +18,11 @@ from records.job import OpenedField, Receipt
 from records.keys import Signer
 from sandbox.exchange import tables
 
+BINDING = ("event", "job", "acceptance", "attempt", "cells")
+"""What a node must see of a leaf before it hands out its key (R6)."""
+PART = "part."
+"""Fields of a release that say who gets how much of the charge; each payee may open its own."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -103,6 +108,11 @@ class Logbook:
         )
         return receipt.sign(self._signer).to_bytes()
 
+    def binding(self, connection: Connection, index: int) -> bytes:
+        """Return the openings that tie leaf `index` to one release, for the nodes that check its token."""
+        fields = self.fields(connection, index)
+        return commitments.encode({name: fields[name] for name in BINDING})
+
     @staticmethod
     def fields(connection: Connection, index: int) -> dict[str, Opening]:
         """Return all openings of leaf `index`, for the exchange itself and the regulator."""
@@ -121,16 +131,19 @@ class Logbook:
         }
 
 
-def visible_fields(names: frozenset[str], recipient: str, role: str) -> frozenset[str]:
+def visible_fields(openings: Mapping[str, Opening], recipient: str, role: str) -> frozenset[str]:
     """Return which fields of a job's leaf `recipient` may open (design: *Who may learn what*).
 
     The buyer sees everything but how the price was split; a provider sees the use of its product and its
     own part; a regulator sees all.
     """
     if role == "regulator":
-        return names
-    own = {f"split.{recipient}", f"budget.{recipient}"}
-    hidden = {name for name in names if name.startswith(("split.", "budget.")) and name not in own}
-    if role in ("provider", "notary"):
-        hidden |= {"charge"}
-    return names - hidden
+        return frozenset(openings)
+    visible = {name for name in openings if not name.startswith(PART)}
+    visible |= {name for name, opening in openings.items() if _is_part_of(opening, name, recipient)}
+    return frozenset(visible - {"charge"} if role in ("provider", "notary") else visible)
+
+
+def _is_part_of(opening: Opening, name: str, recipient: str) -> bool:
+    value = opening.value
+    return name.startswith(PART) and isinstance(value, Mapping) and value.get("payee") == recipient

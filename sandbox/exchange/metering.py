@@ -6,6 +6,7 @@ and the token exist all or not at all. A charge is reversed only on a node's voi
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -28,12 +29,12 @@ from records.job import (
 from records.keys import Signer
 from sandbox.derivation import metered_charge
 from sandbox.exchange import blobs, jobs, money, parties
-from sandbox.exchange.evidence import AgreedOutcome
 from sandbox.exchange.keyring import Keyring
 from sandbox.exchange.logbook import Entry, Logbook, visible_fields
 from sandbox.exchange.quoting import Quoting
 from sandbox.exchange.tables import usage
 from sandbox.lifecycle import State
+from sandbox.outcome import AgreedOutcome
 from sandbox.ports import ReleaseRequest
 from sandbox.store import Store
 
@@ -85,18 +86,17 @@ class Metering:
         job_id: str,
         attempt: int,
         acceptance_digest: str,
-        statements: dict[str, Signed[SealedResult]],
+        results: Mapping[str, SealedResult],
     ) -> None:
         """Return if every sealed share lies here as its node signed it.
 
         Raises:
             EvidenceError: a statement is about another attempt, or a share was substituted.
         """
-        for name, signed in statements.items():
-            document = signed.document
-            if (document.acceptance_digest, document.attempt) != (acceptance_digest, attempt):
+        for name, result in results.items():
+            if (result.acceptance_digest, result.attempt) != (acceptance_digest, attempt):
                 raise EvidenceError(f"`{name}` signed an outcome of another attempt")
-            for share in document.shares:
+            for share in result.shares:
                 blobs.check(connection, job_id, attempt, name, share)
 
     def book_release(
@@ -122,7 +122,11 @@ class Metering:
                 "cells": outcome.cells,
                 "charge": {"currency": charge.currency, "total_minor": charge.total_minor},
                 "statements": [item.statement_digest for item in sealed],
-                **{f"split.{payee}": amount for payee, amount in charge.split.items()},
+                # Numbered, not named: the names of fields stand in the log for everybody to read.
+                **{
+                    f"part.{number}": {"payee": payee, "amount_minor": amount_minor}
+                    for number, (payee, amount_minor) in enumerate(sorted(charge.split.items()))
+                },
             },
         )
         self._issue_token(connection, job_id, attempt, outcome.cells, charge, sealed, entry, now)
@@ -159,17 +163,18 @@ class Metering:
         self._write_receipts(connection, job_id, entry.index, None, now)
 
     def book_reversal(
-        self, connection: Connection, job_id: str, void: Signed[VoidStatement], now: datetime
+        self, connection: Connection, job_id: str, voids: Sequence[Signed[VoidStatement]], now: datetime
     ) -> None:
-        """Reverse a charge on the ground of a node's statement, which is kept and logged."""
+        """Reverse a charge on the ground of at least one node's statement; they are kept and logged."""
         snapshot = jobs.snapshot(connection, job_id)
-        jobs.keep(connection, job_id, VOID, snapshot.attempt, [(void.document.node, void.to_bytes())])
+        envelopes = [(void.document.node, void.to_bytes()) for void in voids]
+        jobs.keep(connection, job_id, VOID, snapshot.attempt, envelopes)
         money.reverse(connection, job_id, now)
         entry = self._logbook.enter(
             connection,
             "reversed",
             now,
-            self._facts(connection, job_id) | {"node": void.document.node, "statement": void.digest},
+            self._facts(connection, job_id) | {"statements": [void.digest for void in voids]},
         )
         self._write_receipts(connection, job_id, entry.index, None, now)
 
@@ -196,6 +201,7 @@ class Metering:
                 known_size=0,
                 consistency=(),
                 statements=tuple(jobs.documents(connection, job_id, SEALED, attempt).values()),
+                opened=self._logbook.binding(connection, token.log_index),
             )
         nodes = tuple(item.node for item in token.sealed)
         return PendingRelease(nodes, clock.from_text(token.expires_at), size, request)
@@ -315,7 +321,7 @@ class Metering:
         job = jobs.signed_job(connection, job_id).document
         view = jobs.view(connection, job_id)
         quote = jobs.signed_quote(connection, job_id).document if view.quote else None
-        names = frozenset(self._logbook.fields(connection, index))
+        openings = self._logbook.fields(connection, index)
         recipients = {job.buyer} | {pin.name.partition(".")[0] for pin in job.products}
         recipients |= set(quote.nodes) if quote else set()
         receipts = []
@@ -329,7 +335,7 @@ class Metering:
                         recipient=recipient,
                         job_id=job_id,
                         index=index,
-                        visible=visible_fields(names, recipient, role),
+                        visible=visible_fields(openings, recipient, role),
                         token=token if role == "buyer" else None,
                         assumption=quote.assumption if quote else "",
                         limits=quote.limits if quote else (),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
@@ -19,6 +20,7 @@ from sandbox.ports import AdmissionRequest
 
 QUOTE_TTL = timedelta(minutes=10)
 PARTY_RECORD = "party-record"
+REMEMBERED = 256
 
 
 class Quoting:
@@ -29,6 +31,7 @@ class Quoting:
         self._environment = environment
         self._signer = signer
         self._fees = fees
+        self._remembered: OrderedDict[str, tuple[Derived, AdmissionRequest]] = OrderedDict()
 
     def derive(self, connection: Connection, job_id: str) -> tuple[Derived, AdmissionRequest]:
         """Return what the job comes to, and the request that lets every node derive the same.
@@ -38,6 +41,8 @@ class Quoting:
         Raises:
             JobRefused: there is no way to run it.
         """
+        if job_id in self._remembered:
+            return self._remembered[job_id]
         signed = jobs.signed_job(connection, job_id)
         fixed = jobs.documents(connection, job_id, PARTY_RECORD, 0)
         records = (
@@ -61,7 +66,12 @@ class Quoting:
             memberships=tuple(member.to_bytes() for member in members),
             key_events=tuple(parties.key_events(connection, [item.document.party for item in records])),
         )
-        return derive(signed.document, facts), request
+        answer = derive(signed.document, facts), request
+        if fixed:  # from now on it is a function of stored bytes
+            self._remembered[job_id] = answer
+            if len(self._remembered) > REMEMBERED:
+                self._remembered.popitem(last=False)
+        return answer
 
     @staticmethod
     def fix_parties(connection: Connection, job_id: str, request: AdmissionRequest) -> None:

@@ -8,6 +8,7 @@ FOLDER/store.sqlite     jobs, ledger, log
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -36,6 +37,7 @@ from sandbox.wire.node_client import NodeClient
 from sandbox.wire.server import WireServer, serve
 
 AUTHORITY_CONTEXT = b"authority"
+REMEMBERED_S = 1.0
 INVITATION_TTL = timedelta(hours=24)
 
 
@@ -51,16 +53,23 @@ class SiteConfiguration(Part):
 
 
 class StoredDirectory:
-    """Looks parties up in the exchange's store at every call: a revocation acts with the next message."""
+    """Looks parties up in the store; a revocation, also by another process, acts within a second."""
 
     def __init__(self, store: Store) -> None:
         """Answer from `store`."""
         self._store = store
+        self._known: dict[str, tuple[float, PartyRecord]] = {}
 
     def by_tls_key(self, tls_key: str) -> PartyRecord:
         """Return the present record that names this key; see `sandbox.wire.registry.Directory`."""
+        known = self._known.get(tls_key)
+        if known is not None and time.monotonic() - known[0] < REMEMBERED_S:
+            return known[1]
+        self._known.pop(tls_key, None)
         with self._store.read() as connection:
-            return parties.by_tls_key(connection, tls_key).document
+            record = parties.by_tls_key(connection, tls_key).document
+        self._known[tls_key] = (time.monotonic(), record)
+        return record
 
     def by_name(self, party: str) -> PartyRecord:
         """Return the present record of a party; see `sandbox.wire.registry.Directory`."""

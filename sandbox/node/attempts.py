@@ -115,7 +115,7 @@ class Attempts:
                 raise StateConflict("the attempt was lost; prepare the next one")
             peers = self._verified_keys(acceptance_digest, number, verified, quote, envelopes)
             self._running[key] = asyncio.create_task(self._run(key, derived, quote, peers))
-            self._running[key].add_done_callback(lambda _: self._running.pop(key, None))
+            self._running[key].add_done_callback(lambda done: self._forget(key, done))
         return await asyncio.shield(self._running[key])
 
     def release_key(self, row: Row[Any]) -> SealingKey:
@@ -128,6 +128,11 @@ class Attempts:
             raise StateConflict("the release key of this attempt is destroyed")
         context = _context(row.acceptance_digest, row.attempt)
         return SealingKey(self._identity.unprotect(row.release_private, context))
+
+    def _forget(self, key: tuple[str, int], done: asyncio.Task[bytes]) -> None:
+        self._running.pop(key, None)
+        if not done.cancelled():
+            done.exception()  # seen: it is logged, and whoever still waits has it
 
     def _prepared_before(self, row: Row[Any]) -> bytes:
         if row.status == "prepared" and (row.acceptance_digest, row.attempt) not in self._live:
@@ -170,6 +175,7 @@ class Attempts:
                     return await asyncio.to_thread(self._seal, key, quote, peers, computed)
         except (PeerUnavailable, UnknownObject) as fault:
             # What a peer did is not for the exchange to see as this node's silence: the attempt is lost.
+            logger.warning("attempt lost", extra={"attempt": number, "fault": fault.code})
             raise StateConflict(f"the attempt was lost: {fault}") from fault
         except UsufructError:
             logger.exception("attempt failed", extra={"attempt": number})

@@ -25,7 +25,7 @@ from mpc.party import PairKeys, Party
 from mpc.sharing import Arithmetic, from_bytes, split, to_bytes
 from records import canonical
 from records.errors import EvidenceError, LimitExceeded, SourceUnreadable
-from records.job import OpeningRecord
+from records.job import OpeningRecord, opening_ledger
 from sandbox.derivation import Derived
 from sandbox.gate import costs, plain, shares
 from sandbox.gate.layout import Layout
@@ -152,9 +152,9 @@ def run_joint(
 
 def ledger_digest(openings: tuple[Opening, ...]) -> str:
     """Return the digest of an opening ledger, as it stands in a sealed result (R8)."""
-    return canonical.digest(
+    return opening_ledger(
         [
-            OpeningRecord(opening_id=item.id, receivers=item.receivers, shape=item.shape or ()).to_json()
+            OpeningRecord(opening_id=item.id, receivers=item.receivers, shape=item.shape or ())
             for item in openings
         ]
     )

@@ -13,13 +13,13 @@ from policies.admission import decide
 from policies.compute_set import accepted, check_compute_set
 from records import clock
 from records.document import Signed
-from records.errors import EvidenceError, JobRefused, Reason, RequestExpired
+from records.errors import EvidenceError, JobRefused, NotPermitted, Reason, RequestExpired
 from records.job import Acceptance, Job, Quote
 from records.keys import VerifyingKey
 from records.parties import CollectionMembership, PartyRecord, ProductRecord
 from sandbox.derivation import Derived, Facts, buyer_facts, derive, party_facts, use_request
 from sandbox.node import pins, uses
-from sandbox.ports import AdmissionRequest
+from sandbox.ports import AdmissionRequest, Caller
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +157,16 @@ def require_compute_set(verified: VerifiedJob, derived: Derived) -> None:
     reasons = check_compute_set(seats, buyer_facts(parties[verified.job.document.buyer]), willing)
     if reasons:
         raise JobRefused(reasons)
+
+
+def require_exchange(caller: Caller) -> None:
+    """Return if the caller is an exchange; a check that the transport also makes.
+
+    Raises:
+        NotPermitted: it is not.
+    """
+    if caller.role != "exchange":
+        raise NotPermitted("only the exchange may ask this of a node")
 
 
 def _key(keys: Mapping[str, VerifyingKey], party: str) -> VerifyingKey:

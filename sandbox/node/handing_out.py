@@ -4,7 +4,7 @@
 2. it names an acceptance this node agreed to, and the attempt this node sealed;
 3. its sealed digests are those that the nodes signed, this node's own among them, and the outcomes agree;
 4. its charge is what this node computes from the terms and the cells, and within the quote;
-5. its checkpoint is signed by the pinned log key, and its entry stands in that tree;
+5. its checkpoint is signed by the pinned log key, its entry stands in that tree and speaks of this release;
 6. the checkpoint extends the last one this node stored;
 7. the other nodes of the job have seen no other history.
 """
@@ -17,11 +17,12 @@ from datetime import datetime
 from billing import merkle, notes
 from billing.notes import Checkpoint
 from billing.tariff import ExchangeFees
-from records import clock
+from records import canonical, clock, commitments
 from records.errors import EvidenceError, RequestExpired
 from records.job import Quote, ReleaseToken, SealedResult
 from records.keys import VerifyingKey
 from sandbox.derivation import Derived, metered_charge
+from sandbox.outcome import agreed_outcome
 from sandbox.ports import Caller, ExchangePort, NodePort, ReleaseRequest
 from sandbox.receipt import ExchangeKeys
 
@@ -44,21 +45,10 @@ def check_token(
     if clock.from_text(token.expires_at) <= now:
         raise RequestExpired("the release token has expired; no key is handed out after that")
     # (3)
-    named = {item.node: item.statement_digest for item in token.sealed}
-    if set(named) != set(quote.nodes) or len(request.statements) != len(named):
-        raise EvidenceError("the token does not name exactly the nodes of this job")
-    for envelope in request.statements:
-        name = SealedResult.unverified(envelope).document.node
-        if name not in named:
-            raise EvidenceError(f"`{name}` is no node of this job")
-        signed = SealedResult.verified(envelope, node_keys[name], keys.environment)
-        result = signed.document
-        if signed.digest != named[name]:
-            raise EvidenceError(f"the token names another sealed result than `{name}` signed")
-        if (result.acceptance_digest, result.attempt) != (token.acceptance_digest, token.attempt):
-            raise EvidenceError(f"the sealed result of `{name}` belongs to another attempt")
-        if result.verdict != "sealed" or result.cells != token.cells:
-            raise EvidenceError(f"`{name}` signed another outcome than the token charges for")
+    results = _signed_results(request, token, keys.environment, node_keys)
+    outcome = agreed_outcome(quote, results)
+    if (outcome.verdict, outcome.cells) != ("sealed", token.cells):
+        raise EvidenceError("the nodes signed another outcome than the token charges for")
     # (4)
     fees = ExchangeFees(quote.fee_basis_points, quote.tax_basis_points)
     if token.charge != metered_charge(derived, token.cells, fees, withheld=False):
@@ -70,7 +60,48 @@ def check_token(
     merkle.verify_inclusion(
         merkle.leaf_hash(request.leaf), token.log_index, checkpoint.size, request.inclusion, checkpoint.root
     )
+    _check_leaf(request, token)
     return token
+
+
+def _signed_results(
+    request: ReleaseRequest, token: ReleaseToken, environment: str, node_keys: Mapping[str, VerifyingKey]
+) -> dict[str, SealedResult]:
+    """Return the nodes' results behind a token, each by its own node and the one that the token names."""
+    named = {item.node: item.statement_digest for item in token.sealed}
+    results: dict[str, SealedResult] = {}
+    for envelope in request.statements:
+        name = SealedResult.unverified(envelope).document.node
+        if name not in named or name not in node_keys:
+            raise EvidenceError(f"`{name}` is no node of this job")
+        signed = SealedResult.verified(envelope, node_keys[name], environment)
+        result = signed.document
+        if signed.digest != named[name]:
+            raise EvidenceError(f"the token names another sealed result than `{name}` signed")
+        if (result.acceptance_digest, result.attempt) != (token.acceptance_digest, token.attempt):
+            raise EvidenceError(f"the sealed result of `{name}` belongs to another attempt")
+        results[name] = result
+    if set(results) != set(named):
+        raise EvidenceError("the token names results that did not come with it")
+    return results
+
+
+def _check_leaf(request: ReleaseRequest, token: ReleaseToken) -> None:
+    """Check that the leaf speaks of this release: a token without its own entry is worth nothing."""
+    leaf = canonical.decode(request.leaf)
+    opened = commitments.decode(request.opened)
+    if not isinstance(leaf, dict):
+        raise EvidenceError("the entry of the log is not an object of commitments")
+    commitments.check({name: str(value) for name, value in leaf.items()}, opened)
+    wanted = {
+        "event": "release",
+        "job": token.job_id,
+        "acceptance": token.acceptance_digest,
+        "attempt": token.attempt,
+        "cells": token.cells,
+    }
+    if {name: opening.value for name, opening in opened.items()} != wanted:
+        raise EvidenceError("the entry of the log is not that of this release")
 
 
 def open_checkpoint(note: str, keys: ExchangeKeys) -> Checkpoint:
@@ -83,12 +114,14 @@ def check_history(known: str, request: ReleaseRequest, token: ReleaseToken, keys
 
     Raises:
         EvidenceError: they are not: a fork, or a log that was rolled back.
+        RequestExpired: the proof was made before this node's last checkpoint.
     """
     if not known:
         return
     old, new = open_checkpoint(known, keys), open_checkpoint(token.checkpoint, keys)
     if request.known_size != old.size:
-        raise EvidenceError("the proof does not start from the checkpoint that this node stored")
+        # Another job's release came in between, and this node knows more of the log by now.
+        raise RequestExpired("the proof starts from an older checkpoint than this node's last; ask again")
     _verify_one_history(old, new, request.consistency)
 
 

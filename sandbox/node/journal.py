@@ -11,7 +11,8 @@ from records import canonical
 from records.canonical import Json
 from records.document import Signed
 from records.errors import EvidenceError, StateConflict, UnknownObject
-from records.job import Acceptance, Quote
+from records.job import Acceptance, Job, Quote
+from records.parties import PartyRecord, ProductRecord
 from sandbox.node import tables
 from sandbox.ports import AdmissionRequest
 
@@ -58,6 +59,33 @@ def admitted_request(connection: Connection, job_digest: str) -> AdmissionReques
     if row is None:
         raise UnknownObject("this node has not admitted the job")
     return _decode_request(row.request)
+
+
+def admitted_products(connection: Connection, job_digest: str, provider: str) -> list[Signed[ProductRecord]]:
+    """Return the records of one provider's products on which a job was decided; raises as the above."""
+    request = admitted_request(connection, job_digest)
+    records = [ProductRecord.unverified(envelope) for envelope in request.product_records]
+    return [record for record in records if record.document.provider == provider]
+
+
+def parties_of_held(connection: Connection) -> list[Signed[PartyRecord]]:
+    """Return the newest record of every party that a job still held for refers to."""
+    newest: dict[str, Signed[PartyRecord]] = {}
+    for row in held(connection):
+        for envelope in admitted_request(connection, row.job_digest).party_records:
+            record = PartyRecord.unverified(envelope)
+            known = newest.get(record.document.party)
+            if known is None or known.document.version < record.document.version:
+                newest[record.document.party] = record
+    return list(newest.values())
+
+
+def held_jobs(connection: Connection) -> dict[str, str]:
+    """Return {acceptance digest: job id} of all jobs whose uses are still held."""
+    requests = {
+        row.acceptance_digest: admitted_request(connection, row.job_digest) for row in held(connection)
+    }
+    return {digest: Job.unverified(request.job).document.job_id for digest, request in requests.items()}
 
 
 def agreed(connection: Connection, acceptance_digest: str) -> Row[Any] | None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from billing.tariff import ExchangeFees
 from policies import terms as policy
@@ -18,7 +18,6 @@ from records.document import Signed
 from records.errors import (
     EvidenceError,
     JobRefused,
-    NotPermitted,
     Reason,
     StateConflict,
     UnknownObject,
@@ -38,11 +37,12 @@ from records.job import (
 )
 from records.parties import PartyRecord, ProductRecord
 from sandbox import receipt as receipts
-from sandbox.derivation import Derived, derive
+from sandbox.derivation import Derived
 from sandbox.identity import Identity
-from sandbox.node import attempts, handing_out, journal, pins, products, uses
+from sandbox.node import attempts, handing_out, holds, journal, pins, products, uses
+from sandbox.node.agreements import Agreements, require_held
 from sandbox.node.attempts import Attempts, OpenMesh
-from sandbox.node.decisions import VerifiedJob, check_quote, reasons_against, verify
+from sandbox.node.decisions import check_quote, reasons_against, require_exchange, verify
 from sandbox.node.products import Shelf, Source
 from sandbox.ports import AdmissionRequest, Caller, ExchangePort, HoldRequest, NodePort, ReleaseRequest
 from sandbox.receipt import ExchangeKeys
@@ -89,6 +89,8 @@ class Node:
         self._first_use = chosen.first_use
         self._on_record = on_record
         self._shelf = Shelf()
+        self._releasing = asyncio.Lock()
+        self._agreements = Agreements(store, identity.environment, chosen.first_use)
         self._attempts = Attempts(identity, store, open_mesh, self._shelf.run, clock)
         document = exchange_record.document
         if document.log_key is None:
@@ -108,6 +110,11 @@ class Node:
                     own.party: own.verifying_key.key_id,
                 },
             )
+            known = journal.parties_of_held(connection)
+        for record in known:
+            # What runs on after a restart is between parties known from before it.
+            if record.document.party != own.party and self.is_pinned(record):
+                on_record(record)
 
     # The officer's acts.
 
@@ -147,6 +154,10 @@ class Node:
         signed = products.membership(record, collection, self._identity.signer, self._now())
         await self._exchange().join_collection(self._caller, signed.to_bytes())
 
+    async def learn_ends(self) -> None:
+        """End the holds of jobs that ended while the exchange could not reach this node."""
+        await holds.learn_ends(self._store, self._exchange(), self._caller, self._exchange_keys, self._now)
+
     def close(self) -> None:
         """Close sources and store."""
         self._shelf.close()
@@ -162,6 +173,7 @@ class Node:
             before = journal.admission(connection, digest)
             if before is not None:
                 return before
+            holds.end_expired(connection, self._identity.party, self._now())
             plan_digest, reasons = self._decide(connection, request)
             admission = Admission(
                 environment=self._identity.environment,
@@ -182,8 +194,8 @@ class Node:
         require_exchange(caller)
         quote = Quote.verified(request.quote, self._exchange_keys.signing, self._identity.environment)
         with self._store.begin() as connection:
-            self._void_expired(connection)
-            verified = self._verified(connection, quote)
+            holds.end_expired(connection, self._identity.party, self._now())
+            verified = self._agreements.verified(connection, quote)
             job = verified.job.document
             acceptance = Acceptance.verified(
                 request.acceptance, verified.keys[job.buyer], self._identity.environment
@@ -216,14 +228,15 @@ class Node:
         """See `NodePort`."""
         require_exchange(caller)
         with self._store.begin() as connection:
-            self._end(connection, acceptance_digest)
+            holds.end(connection, self._identity.party, acceptance_digest, self._now())
 
     async def prepare(self, caller: Caller, acceptance_digest: str, attempt: int) -> bytes:
         """See `NodePort`."""
         require_exchange(caller)
         with self._store.read() as connection:
-            self._require_held(connection, acceptance_digest)
-            self._require_registered_content(connection, acceptance_digest)
+            job_digest = require_held(connection, acceptance_digest, self._now()).job_digest
+            own = journal.admitted_products(connection, job_digest, self._identity.party)
+            products.require_registered_content(connection, self._shelf, own)
         return self._attempts.prepare(acceptance_digest, attempt)
 
     async def execute(
@@ -231,12 +244,14 @@ class Node:
     ) -> bytes:
         """See `NodePort`."""
         require_exchange(caller)
-        verified, derived, quote = self._job_of(acceptance_digest)
-        statement = await self._attempts.execute(acceptance_digest, attempt, verified, derived, quote, keys)
+        agreement = self._agreements.of(acceptance_digest)
+        statement = await self._attempts.execute(
+            acceptance_digest, attempt, agreement.verified, agreement.derived, agreement.quote, keys
+        )
         if SealedResult.unverified(statement).document.verdict == "withheld":
             # R12: a withheld result consumes its use, or withholding would be a free oracle.
             with self._store.begin() as connection:
-                self._consume(connection, acceptance_digest, derived)
+                self._consume(connection, acceptance_digest, agreement.derived)
             return statement
         with self._store.read() as connection:
             blobs = journal.blobs(connection, acceptance_digest, attempt)
@@ -257,10 +272,10 @@ class Node:
             row = journal.attempt(connection, claimed.acceptance_digest, claimed.attempt)
             if row.status == "handed-out":
                 return bytes(row.handout)
-            known = journal.last_checkpoint(connection)[1]
-        verified, derived, quote = self._job_of(claimed.acceptance_digest)
+        agreement = self._agreements.of(claimed.acceptance_digest)
+        quote, derived = agreement.quote, agreement.derived
         token = handing_out.check_token(
-            request, self._exchange_keys, quote.document, derived, verified.keys, self._now()
+            request, self._exchange_keys, quote.document, derived, agreement.verified.keys, self._now()
         )
         # (2) and (3) against this node's own rows
         named = {item.node: item.statement_digest for item in token.sealed}
@@ -269,10 +284,16 @@ class Node:
             or named[self._identity.party] != SealedResult.unverified(row.result).digest
         ):
             raise StateConflict("this node has not sealed the result that the token names")
-        handing_out.check_history(known, request, token, self._exchange_keys)
         others = {name: self._peers(name) for name in quote.document.nodes if name != self._identity.party}
-        await handing_out.compare_with_peers(token, self._exchange_keys, others, self._caller, self._exchange)
-        return self._hand_out(request, token, derived)
+        # One at a time: a checkpoint is compared with the last one stored, and then becomes it.
+        async with self._releasing:
+            with self._store.read() as connection:
+                known = journal.last_checkpoint(connection)[1]
+            handing_out.check_history(known, request, token, self._exchange_keys)
+            await handing_out.compare_with_peers(
+                token, self._exchange_keys, others, self._caller, self._exchange
+            )
+            return self._hand_out(request, token, derived)
 
     async def destroy(self, caller: Caller, acceptance_digest: str, attempt: int) -> bytes:
         """See `NodePort`."""
@@ -289,7 +310,7 @@ class Node:
                 issued_at=clock.to_text(self._now()),
             ).sign(self._identity.signer)
             attempts.destroy(connection, acceptance_digest, attempt, statement.to_bytes())
-            self._end(connection, acceptance_digest)
+            holds.end(connection, self._identity.party, acceptance_digest, self._now())
             return statement.to_bytes()
 
     async def settle(self, caller: Caller, receipt: bytes) -> None:
@@ -335,41 +356,6 @@ class Node:
             return None, (Reason(self._identity.party, f"request.{fault.code}", wanted, str(fault), remedy),)
         return (derived.plan.digest if derived else None), reasons
 
-    def _verified(self, connection: Connection, quote: Signed[Quote]) -> VerifiedJob:
-        request = journal.admitted_request(connection, quote.document.job_digest)
-        fees = ExchangeFees(quote.document.fee_basis_points, quote.document.tax_basis_points)
-        return verify(connection, request, self._identity.environment, self._first_use, fees)
-
-    def _job_of(self, acceptance_digest: str) -> tuple[VerifiedJob, Derived, Signed[Quote]]:
-        with self._store.begin() as connection:
-            row = self._require_agreed(connection, acceptance_digest)
-            quote = Quote.unverified(row.quote)
-            verified = self._verified(connection, quote)
-        return verified, derive(verified.job.document, verified.facts), quote
-
-    def _require_agreed(self, connection: Connection, acceptance_digest: str) -> Row[Any]:
-        row = journal.agreed(connection, acceptance_digest)
-        if row is None:
-            raise StateConflict("this node has not agreed to this acceptance")
-        return row
-
-    def _require_held(self, connection: Connection, acceptance_digest: str) -> None:
-        row = self._require_agreed(connection, acceptance_digest)
-        if row.status != "held":
-            raise StateConflict(f"the acceptance is {row.status} at this node: it runs once")
-        if attempts.is_past(Acceptance.unverified(row.acceptance).document.expires_at, self._now()):
-            raise StateConflict("the acceptance has expired; ask for a new quote")
-
-    def _require_registered_content(self, connection: Connection, acceptance_digest: str) -> None:
-        """Check that this node's own sources still are what the products were registered with."""
-        row = self._require_agreed(connection, acceptance_digest)
-        request = journal.admitted_request(connection, row.job_digest)
-        for envelope in request.product_records:
-            record = ProductRecord.unverified(envelope)
-            if record.document.provider == self._identity.party:
-                content = products.registered_content(connection, record.digest)
-                self._shelf.verify_unchanged(record.document.product, content)
-
     def _own_terms(self, derived: Derived) -> list[policy.Terms]:
         return [terms for terms in derived.terms.values() if terms.provider == self._identity.party]
 
@@ -405,35 +391,3 @@ class Node:
         for terms in self._own_terms(derived):
             uses.consume(connection, terms.product, acceptance_digest, self._now())
         journal.set_status(connection, acceptance_digest, "consumed")
-
-    def _end(self, connection: Connection, acceptance_digest: str) -> None:
-        """Give uses back, or consume them if a result was computed here (R12); destroy keys."""
-        row = journal.agreed(connection, acceptance_digest)
-        if row is None or row.status != "held":
-            return
-        last = journal.last_attempt(connection, acceptance_digest)
-        computed = last is not None and last.result is not None and last.void_statement is None
-        for envelope in journal.admitted_request(connection, row.job_digest).product_records:
-            record = ProductRecord.unverified(envelope).document
-            if record.provider == self._identity.party:
-                settle = uses.consume if computed else uses.give_back
-                settle(connection, record.product, acceptance_digest, self._now())
-        journal.destroy_keys_before(connection, acceptance_digest, attempts.MAX_ATTEMPTS + 1)
-        journal.set_status(connection, acceptance_digest, "consumed" if computed else "void")
-
-    def _void_expired(self, connection: Connection) -> None:
-        for row in journal.held(connection):
-            acceptance = Acceptance.unverified(row.acceptance).document
-            started = journal.last_attempt(connection, row.acceptance_digest) is not None
-            if not started and attempts.is_past(acceptance.expires_at, self._now()):
-                self._end(connection, row.acceptance_digest)
-
-
-def require_exchange(caller: Caller) -> None:
-    """Return if the caller is an exchange; a check that the transport also makes.
-
-    Raises:
-        NotPermitted: it is not.
-    """
-    if caller.role != "exchange":
-        raise NotPermitted("only the exchange may ask this of a node")

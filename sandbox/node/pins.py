@@ -20,7 +20,7 @@ from sandbox.node.tables import pin
 def configure(connection: Connection, pins: Mapping[str, str]) -> None:
     """Write down the configured pins {party: key id}; they replace what was there (local confirmation)."""
     for party, key_id in pins.items():
-        _put(connection, party, key_id, "configured")
+        _put(connection, party, key_id, "configured", None)
 
 
 def require(
@@ -40,19 +40,22 @@ def require(
     """
     document = record.document
     key = document.verifying_key
-    row = connection.execute(select(pin.c.key_id).where(pin.c.party == document.party)).one_or_none()
+    row = connection.execute(select(pin).where(pin.c.party == document.party)).one_or_none()
     if row is None:
         if document.role not in first_use:
             raise UnknownObject(
                 f"no key is pinned for `{document.party}`; pin it in this node's configuration"
             )
-        _put(connection, document.party, key.key_id, "first-use")
+        _put(connection, document.party, key.key_id, "first-use", document.role)
+    elif row.role not in (None, document.role):
+        # Seen first as a buyer, it does not come to sit among the compute parties.
+        raise EvidenceError(f"`{document.party}` was pinned in another role; confirm it in the configuration")
     elif row.key_id != key.key_id:
         if _followed(row.key_id, document, key_events) != key.key_id:
             raise EvidenceError(
                 f"the key shown for `{document.party}` is not the pinned one; confirm it, or rotate"
             )
-        _put(connection, document.party, key.key_id, "rotated")
+        _put(connection, document.party, key.key_id, "rotated", row.role)
     return key
 
 
@@ -69,9 +72,10 @@ def _followed(pinned: str, record: PartyRecord, key_events: Iterable[bytes]) -> 
     return pinned
 
 
-def _put(connection: Connection, party: str, key_id: str, source: str) -> None:
+def _put(connection: Connection, party: str, key_id: str, source: str, role: str | None) -> None:
+    values = {"key_id": key_id, "source": source, "role": role}
     row = connection.execute(select(pin.c.party).where(pin.c.party == party)).one_or_none()
     if row is None:
-        connection.execute(insert(pin).values(party=party, key_id=key_id, source=source))
+        connection.execute(insert(pin).values(party=party, **values))
     else:
-        connection.execute(update(pin).where(pin.c.party == party).values(key_id=key_id, source=source))
+        connection.execute(update(pin).where(pin.c.party == party).values(**values))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import TypeAlias, cast
@@ -19,7 +20,7 @@ from connectors.sources import open_source
 from policies.terms import Terms
 from records import clock
 from records.document import Signed
-from records.errors import UnknownObject
+from records.errors import PeerUnavailable, UnknownObject
 from records.ids import require_product_name
 from records.keys import Signer
 from records.parties import CollectionMembership, ColumnRecord, ProductRecord
@@ -61,9 +62,14 @@ class Shelf:
         return self._open[part.product].execute(part.sql, part.table)
 
     def verify_unchanged(self, product: str, digest: str) -> None:
-        """Return if the source still has the content it was registered with; else `SourceUnreadable`."""
+        """Return if the source still has the content it was registered with.
+
+        Raises:
+            SourceUnreadable: it changed, or is gone.
+            PeerUnavailable: it is not open yet: the node has just been started.
+        """
         if product not in self._open:
-            raise UnknownObject(f"`{product}` is not open at this node")
+            raise PeerUnavailable(f"`{product}` is not open at its node yet: try again")
         self._open[product].verify_unchanged(digest)
 
     def close(self) -> None:
@@ -158,6 +164,19 @@ def registered_content(connection: Connection, record_digest: str) -> str:
     if row is None:
         raise UnknownObject("this node registered no product with this record")
     return str(row.snapshot_digest)
+
+
+def require_registered_content(
+    connection: Connection, shelf: Shelf, records: Iterable[Signed[ProductRecord]]
+) -> None:
+    """Return if this node's own sources still are what their products were registered with.
+
+    Raises:
+        SourceUnreadable, PeerUnavailable: see `Shelf.verify_unchanged`.
+        UnknownObject: see `registered_content`.
+    """
+    for record in records:
+        shelf.verify_unchanged(record.document.product, registered_content(connection, record.digest))
 
 
 def newest(connection: Connection, product: str) -> Signed[ProductRecord]:

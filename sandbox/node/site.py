@@ -41,6 +41,7 @@ logger = logging.getLogger(__name__)
 
 LINK_TIMEOUT_S = 60.0
 LOOK_AGAIN_S = 1.0
+ASK_AGAIN_S = 10.0
 
 
 class ProductConfiguration(BaseModel):
@@ -127,7 +128,7 @@ class RunningNode:
             on_record=self._registry.put,
         )
         self._server: WireServer | None = None
-        self._offering: asyncio.Task[None] | None = None
+        self._at_work: tuple[asyncio.Task[None], ...] = ()
 
     @property
     def address(self) -> str:
@@ -146,13 +147,16 @@ class RunningNode:
             link=LinkServicer(self._mailbox),
             address=str(self._site.identity.record.document.address),
         )
-        self._offering = asyncio.create_task(self._keep_offering())
+        self._at_work = (
+            asyncio.create_task(self._keep_offering()),
+            asyncio.create_task(self._keep_learning_ends()),
+        )
 
     async def stop(self) -> None:
         """Stop serving; nothing is lost."""
-        if self._offering is not None:
-            self._offering.cancel()
-            await asyncio.gather(self._offering, return_exceptions=True)
+        for task in self._at_work:
+            task.cancel()
+        await asyncio.gather(*self._at_work, return_exceptions=True)
         if self._server is not None:
             await self._server.stop()
         for client in self._clients.values():
@@ -161,7 +165,10 @@ class RunningNode:
         self.node.close()
 
     def _peer(self, name: str) -> NodePort:
-        record = self._registry.by_name(name)
+        try:
+            record = self._registry.by_name(name)
+        except UnknownObject as unknown:
+            raise PeerUnavailable(f"`{name}` is not known here yet: try again") from unknown
         key = (name, record.digest)
         if key not in self._clients:
             self._clients[key] = NodeClient(
@@ -195,8 +202,18 @@ class RunningNode:
                     logger.info("the exchange is away; products are offered when it is back")
                 except UsufructError as fault:
                     done_ns = written_ns
-                    logger.exception("a product is not offered", extra={"fault": fault.code})
+                    logger.exception("nothing is offered", extra={"fault": fault.code})
             await asyncio.sleep(LOOK_AGAIN_S)
+
+    async def _keep_learning_ends(self) -> None:
+        while True:
+            try:
+                await self.node.learn_ends()
+            except PeerUnavailable:
+                logger.info("the exchange is away; ends of jobs are learned when it is back")
+            except UsufructError as fault:
+                logger.exception("the end of a job cannot be learned", extra={"fault": fault.code})
+            await asyncio.sleep(ASK_AGAIN_S)
 
     async def _offer(self, configured: NodeConfiguration) -> None:
         await self._learn_parties()
@@ -204,11 +221,23 @@ class RunningNode:
             self.node.pin(party, key_id)
         for table, product in configured.products.items():
             name = f"{self._site.identity.party}.{table}"
+            try:
+                await self._offer_product(name, product)
+            except PeerUnavailable:
+                raise
+            except UsufructError as fault:
+                # One that cannot be read must not keep the others off the market.
+                logger.exception("a product is not offered", extra={"product": name, "fault": fault.code})
+
+    async def _offer_product(self, name: str, product: ProductConfiguration) -> None:
+        try:
             text = (self._site.folder / product.terms).read_text()
-            terms = policy.parse(text, product=name)
-            await self.node.offer(self._site.folder / product.source, terms)
-            for collection in product.collections:
-                await self.node.join(name, collection)
+        except (OSError, UnicodeDecodeError) as error:
+            raise MalformedDocument(f"the terms of `{name}` cannot be read; check `node.yaml`") from error
+        terms = policy.parse(text, product=name)
+        await self.node.offer(self._site.folder / product.source, terms)
+        for collection in product.collections:
+            await self.node.join(name, collection)
 
     async def _learn_parties(self) -> None:
         own = self._site.identity.record.document

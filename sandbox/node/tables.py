@@ -11,6 +11,7 @@ pin = Table(
     metadata,
     Column("party", String, primary_key=True),
     Column("key_id", String, nullable=False),
+    Column("role", String),
     Column(
         "source", String, CheckConstraint("source IN ('configured', 'first-use', 'rotated')"), nullable=False
     ),

@@ -90,6 +90,7 @@ class NodeClient:
             known_size=request.known_size,
             consistency=request.consistency,
             statements=request.statements,
+            opened=request.opened,
         )
         reply = await self._wire.unary(caller, "NodeService/ReleaseKey", message, nd.ReleaseKeyResponse)
         return reply.key_handout

@@ -77,6 +77,7 @@ class NodeServicer(NodeServiceServicer):
                 request.known_size,
                 tuple(request.consistency),
                 tuple(request.statements),
+                request.opened,
             ),
         )
         return nd.ReleaseKeyResponse(key_handout=handout)

@@ -17,7 +17,7 @@ from sandbox.node import node as nodes
 from sandbox.ports import HoldRequest
 from sandbox.sealing import SealContext, open_share
 from tests.adversarial.attack import Attack, suite
-from tests.adversarial.town import CALLER, EXCHANGE, JOINT, LOCAL, Town, stored_share
+from tests.adversarial.town import CALLER, EXCHANGE, JOINT, Town, shared_town, stored_share
 from tests.adversarial.walls import ANY_SIGNATURE, Wall, got_through, standing
 
 QUOTE_UNCHECKED: Wall = (nodes, "check_quote", lambda *_: None)
@@ -35,7 +35,7 @@ CHANGES: dict[str, Change] = {
 
 def changed_before_acceptance(what: str, defended: bool) -> bool:
     """The buyer's software signs whatever it is shown: the node must derive the job itself."""
-    with Town() as town:
+    with shared_town() as town:
         job_id = town.at(State.QUOTED, JOINT)
         changed = town.requoted(job_id, **CHANGES[what](town.quote(job_id).document))
         request = HoldRequest(changed.to_bytes(), town.signed_acceptance(changed).to_bytes())
@@ -44,7 +44,7 @@ def changed_before_acceptance(what: str, defended: bool) -> bool:
 
 def changed_after_acceptance(defended: bool) -> bool:
     """The buyer accepted one price; the nodes are shown the acceptance beside another."""
-    with Town() as town:
+    with shared_town() as town:
         job_id = town.at(State.QUOTED)
         acceptance = town.signed_acceptance(town.quote(job_id))
         changed = town.requoted(job_id, **CHANGES["charge"](town.quote(job_id).document))
@@ -54,12 +54,14 @@ def changed_after_acceptance(defended: bool) -> bool:
 
 def forged_acceptance(defended: bool) -> bool:
     """The exchange accepts in the buyer's name."""
-    with Town() as town:
+    with shared_town() as town:
         quote = town.quote(town.at(State.QUOTED))
         forged = town.signed_acceptance(quote, by=town.everyone[EXCHANGE])
         with standing(defended, ANY_SIGNATURE):
             return got_through(
-                lambda: town.run(town.node("alice").hold(CALLER, HoldRequest(quote.to_bytes(), forged.to_bytes()))),
+                lambda: town.run(
+                    town.node("alice").hold(CALLER, HoldRequest(quote.to_bytes(), forged.to_bytes()))
+                ),
                 SignatureInvalid,
                 "no signature by a key",
             )
@@ -79,7 +81,7 @@ def expired_quote(defended: bool) -> bool:
 
 def result_key_of_the_exchange(defended: bool) -> bool:
     """The exchange puts its own result key into the quote, and reads the result on its way."""
-    with Town() as town:
+    with shared_town() as town:
         job_id = town.at(State.QUOTED)
         own = SealingKey.generate()
         changed = town.requoted(job_id, result_key=own.public.hex())
@@ -97,10 +99,12 @@ def _held(defended: bool, town: Town, request: HoldRequest, words: str) -> bool:
 
 
 def _read(town: Town, job_id: str, quote: Signed[Quote], own: SealingKey) -> dict[str, list[object]]:
-    handouts = [KeyHandout.unverified(item).document for item in town.documents(job_id, "key-handout").values()]
+    handouts = [
+        KeyHandout.unverified(item).document for item in town.documents(job_id, "key-handout").values()
+    ]
     keys = {item.node: SealingKey(bytes.fromhex(item.release_private_key)) for item in handouts}
     context = SealContext(town.acceptance_digest(job_id), 1, quote.document.plan_digest, "alice", 0)
-    with pa.ipc.open_stream(open_share(stored_share(town, "alice", 0), own, keys, context)) as reader:
+    with pa.ipc.open_stream(open_share(stored_share(town, job_id, "alice", 0), own, keys, context)) as reader:
         found: dict[str, list[object]] = reader.read_all().to_pydict()
     return found
 
@@ -115,6 +119,10 @@ ATTACKS = (
         for what in CHANGES
     ),
     *suite(
-        "R3 acceptance", changed_after_acceptance, forged_acceptance, expired_quote, result_key_of_the_exchange
+        "R3 acceptance",
+        changed_after_acceptance,
+        forged_acceptance,
+        expired_quote,
+        result_key_of_the_exchange,
     ),
 )

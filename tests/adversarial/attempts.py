@@ -21,7 +21,7 @@ from sandbox.node.attempts import Attempts
 from sandbox.node.keys import AttemptSecrets, attempt_context
 from sandbox.node.node import Node
 from tests.adversarial.attack import suite
-from tests.adversarial.town import CALLER, EXCHANGE, JOINT, LOCAL, Town, sales
+from tests.adversarial.town import CALLER, EXCHANGE, JOINT, LOCAL, Town, sales, shared_town
 from tests.adversarial.walls import ANY_SIGNATURE, Wall, got_through, standing
 
 CONFIRMATION_BYTES = 32
@@ -30,11 +30,11 @@ SOLD_ONCE: Wall = (Node, "_require_held", lambda *_: None)
 
 def man_in_the_middle(defended: bool) -> bool:
     """The exchange hands Alice link keys of its own as Bob's, to read the shares she sends him."""
-    with Town() as town:
+    with shared_town() as town:
         job_id = town.at(State.HELD, JOINT)
         digest = town.acceptance_digest(job_id)
         own = X25519PrivateKey.generate()
-        keys = _prepared(town, job_id)
+        keys = prepared(town, job_id)
         swapped = AttemptKeys.unverified(keys["bob"]).document.model_copy(
             update={"link_key": own.public_key().public_bytes_raw().hex()}
         )
@@ -61,21 +61,23 @@ def differing_views(defended: bool) -> bool:
         bob = town.node("bob")._attempts
         honest = bob._secrets
 
-        def other_view(key: tuple[str, int], derived: Derived, peers: dict[str, AttemptKeys]) -> AttemptSecrets:
+        def other_view(
+            key: tuple[str, int], derived: Derived, peers: dict[str, AttemptKeys]
+        ) -> AttemptSecrets:
             looser = replace(derived.terms["alice.sales"], purposes=("research", "marketing"))
             return honest(key, replace(derived, terms={**derived.terms, "alice.sales": looser}), peers)
 
         bob._secrets = other_view  # type: ignore[method-assign]
-        keys = _prepared(town, job_id)
+        keys = prepared(town, job_id)
         unconfirmed: Wall = (AttemptSecrets, "confirm", lambda *_: None)
         with standing(defended, unconfirmed):
-            _execute_everywhere(town, town.acceptance_digest(job_id), keys)
+            execute_everywhere(town, town.acceptance_digest(job_id), keys)
         return any(len(frame) > CONFIRMATION_BYTES for _, _, frame in town.frames)
 
 
 def third_attempt(defended: bool) -> bool:
     """The exchange has the job computed until its result suits."""
-    with Town() as town:
+    with shared_town() as town:
         digest = town.acceptance_digest(town.at(State.HELD))
         node = town.node("alice")
         for number in (1, 2):
@@ -107,7 +109,7 @@ def second_run_after_release(defended: bool) -> bool:
         row = honest(connection, acceptance_digest)
         return SimpleNamespace(**row._asdict() | {"status": "sealed"}) if row is not None else None
 
-    with Town() as town:
+    with shared_town() as town:
         job_id = town.at(State.SETTLED)
         with standing(defended, SOLD_ONCE, (journal, "last_attempt", forgetful)):
             return _runs_again(town, job_id)
@@ -120,7 +122,7 @@ def attempt_resumed_after_restart(defended: bool) -> bool:
     """
     with Town() as town:
         job_id = town.at(State.HELD)
-        keys = _prepared(town, job_id)
+        keys = prepared(town, job_id)
         node = town.node("alice")
         old = node._attempts
         node._attempts = Attempts(node._identity, node._store, old._open_mesh, node._shelf.run, town._now)
@@ -135,7 +137,7 @@ def attempt_resumed_after_restart(defended: bool) -> bool:
 
 def release_of_an_earlier_attempt(defended: bool) -> bool:
     """After the second attempt began, the exchange has the key of the first handed out: two results open."""
-    with Town() as town:
+    with shared_town() as town:
         job_id = town.at(State.METERED)
         node = town.node("alice")
         keeps_keys: Wall = (journal, "destroy_keys_before", lambda *_: None)
@@ -160,7 +162,8 @@ def _runs_again(town: Town, job_id: str) -> bool:
     return got_through(again, StateConflict, "it runs once")
 
 
-def _prepared(town: Town, job_id: str) -> dict[str, bytes]:
+def prepared(town: Town, job_id: str) -> dict[str, bytes]:
+    """Have all nodes prepare the first attempt; return their keys."""
     digest = town.acceptance_digest(job_id)
     town.rewrite(job_id, State.HELD, attempt=1)
     return {
@@ -173,13 +176,15 @@ def _execute(town: Town, node: str, digest: str, keys: Mapping[str, bytes]) -> b
     return town.run(town.node(node).execute(CALLER, digest, 1, tuple(keys.values())))
 
 
-def _execute_everywhere(town: Town, digest: str, keys: Mapping[str, bytes]) -> None:
-    async def all_at_once() -> None:
+def execute_everywhere(town: Town, digest: str, keys: Mapping[str, bytes]) -> list[bytes | BaseException]:
+    """Run the first attempt at all nodes; return what each came to."""
+
+    async def all_at_once() -> list[bytes | BaseException]:
         envelopes = tuple(keys.values())
         runs = [town.node(name).execute(CALLER, digest, 1, envelopes) for name in keys]
-        await asyncio.gather(*runs, return_exceptions=True)
+        return await asyncio.gather(*runs, return_exceptions=True)
 
-    town.run(all_at_once())
+    return town.run(all_at_once())
 
 
 def _derived(town: Town, job_id: str) -> Derived:

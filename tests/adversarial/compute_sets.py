@@ -8,7 +8,7 @@ from sandbox.derivation import party_facts
 from sandbox.node import decisions
 from tests.adversarial.attack import suite
 from tests.adversarial.pins import permitted
-from tests.adversarial.town import JOINT, Town
+from tests.adversarial.town import JOINT, Town, shared_town
 from tests.adversarial.walls import Wall, standing
 
 
@@ -30,7 +30,7 @@ def two_seats_of_one_controller(defended: bool) -> bool:
 
 def one_party_on_two_seats(defended: bool) -> bool:
     """Bob sits twice."""
-    with Town() as town:
+    with shared_town() as town:
         return _seated(defended, town, ("alice", "bob", "bob"), "compute-set.controllers")
 
 
@@ -48,7 +48,7 @@ def seat_whose_owner_names_the_buyer(defended: bool) -> bool:
 
 def seat_of_the_exchange(defended: bool) -> bool:
     """The exchange takes a seat where three nodes exist without it."""
-    with Town() as town:
+    with shared_town() as town:
         return _seated(defended, town, ("exchange", "alice", "bob"), "compute-set.exchange")
 
 

@@ -2,7 +2,46 @@
 
 from __future__ import annotations
 
-from tests.adversarial import acceptances, attempts, compute_sets, pins
+from tests.adversarial import (
+    acceptances,
+    attempts,
+    compute_sets,
+    disclosure,
+    elsewhere,
+    histories,
+    openings,
+    ownership,
+    pins,
+    receipts,
+    sealed_shares,
+    tokens,
+    voids,
+)
 from tests.adversarial.attack import Attack
 
-OWN: tuple[Attack, ...] = (*attempts.ATTACKS,)
+ON_THE_JOB_LINE: tuple[Attack, ...] = (
+    *pins.ATTACKS,
+    *compute_sets.ATTACKS,
+    *acceptances.ATTACKS,
+    *attempts.ATTACKS,
+    *sealed_shares.ATTACKS,
+    *tokens.ATTACKS,
+    *histories.ATTACKS,
+    *voids.ATTACKS,
+    *openings.ATTACKS,
+    *disclosure.ATTACKS,
+    *ownership.ATTACKS,
+    *receipts.ATTACKS,
+)
+"""What `test_attacks.py` tries."""
+
+ATTACKS: tuple[Attack, ...] = (*ON_THE_JOB_LINE, *elsewhere.ATTACKS)
+
+INERT: dict[str, str] = {
+    "seat-that-deviates-from-the-protocol": "no defence to try: quote and threat model say that one deviating seat "
+    "can defeat the joint gate (R24)",
+    "sums-of-two-jobs-subtracted": "no defence to try: quotes say that releases of several jobs are not checked "
+    "against each other yet (R15)",
+    "fork-shown-to-buyers-only": "no defence to try: receipts say that without a witness they exclude no fork (R6)",
+}
+"""Attacks that would show nothing today, with the reason."""

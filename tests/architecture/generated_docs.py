@@ -89,24 +89,23 @@ PARTS: Mapping[tuple[str, str], Callable[[], str]] = {
 
 def committed(page: str, name: str) -> str:
     """Return the part as it stands in the page."""
-    found = _marked(name).search((DOCS / page).read_text())
-    assert found is not None, f"{page} has no part `{name}`"
-    return found[2].removesuffix("\n")
+    return _found(page, name)[2].removesuffix("\n")
 
 
 def write() -> None:
     """Write every part anew."""
     for (page, name), make in PARTS.items():
-        path = DOCS / page
-        text = make() + "\n"
-        path.write_text(
-            _marked(name).sub(lambda found, text=text: found[1] + text + found[3], path.read_text())
-        )
+        found, path = _found(page, name), DOCS / page
+        path.write_text(path.read_text().replace(found[0], f"{found[1]}{make()}\n{found[3]}"))
 
 
-def _marked(name: str) -> re.Pattern[str]:
+def _found(page: str, name: str) -> re.Match[str]:
+    """Return the part with the marks around it: groups 1 and 3 are the marks, 2 is what stands between."""
     start, end = f"<!-- generated: {name} -->\n", f"<!-- end: {name} -->"
-    return re.compile(f"({re.escape(start)})(.*?)({re.escape(end)})", re.DOTALL)
+    text = (DOCS / page).read_text()
+    found = re.search(f"({re.escape(start)})(.*?)({re.escape(end)})", text, re.DOTALL)
+    assert found is not None, f"{page} has no part `{name}`"
+    return found
 
 
 def _otherwise(use: str) -> str:

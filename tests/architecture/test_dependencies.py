@@ -30,10 +30,10 @@ def _explained() -> list[str]:
 
 def _licence(distribution: metadata.Distribution) -> str:
     """Return what a distribution declares; of a licence's full text the first line only."""
-    about = distribution.metadata
-    classifiers = [item for item in about.get_all("Classifier") or [] if item.startswith("License ::")]
-    text = about.get("License") or ""
-    return " ".join([about.get("License-Expression") or "", text.partition("\n")[0], *classifiers])
+    about = distribution.metadata.json
+    text, classifiers = str(about.get("license", "")), about.get("classifier", [])
+    of_licences = [item for item in classifiers if item.startswith("License ::")]
+    return " ".join([str(about.get("license_expression", "")), text.partition("\n")[0], *of_licences])
 
 
 @pytest.mark.parametrize(("name", "condition"), _direct().items())

@@ -100,7 +100,7 @@ def test_every_part_of_the_product_stands_in_its_contracts() -> None:
 
 
 def _is_module(path: Path) -> bool:
-    return path.suffix == ".py" and path.stem != "__init__" or (path / "__init__.py").exists()
+    return (path.suffix == ".py" and path.stem != "__init__") or (path / "__init__.py").exists()
 
 
 def _modules(contract: str, key: str) -> set[str]:

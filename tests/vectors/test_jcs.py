@@ -1,4 +1,4 @@
-"""RFC 8785: the document's own samples, and those of its reference test data (cyberphone/json-canonicalization).
+"""RFC 8785: its own samples, and those of the reference test data (cyberphone/json-canonicalization).
 
 Samples with floats are cut to what signed documents hold: our encoder refuses the rest.
 """
@@ -35,8 +35,8 @@ SAMPLES = {
         b'[56,{"1":[],"10":null,"d":true}]',
     ),
     "french.json": (
-        '{"peach": "This sorting order", "péché": "is wrong according to French", '
-        '"pêche": "but canonicalization MUST", "sin": "ignore locale"}',
+        """{"peach": "This sorting order", "péché": "is wrong according to French",
+            "pêche": "but canonicalization MUST", "sin": "ignore locale"}""",
         '{"peach":"This sorting order","péché":"is wrong according to French",'
         '"pêche":"but canonicalization MUST","sin":"ignore locale"}'.encode(),
     ),

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!sandbox/rpc/v1/node_service.proto\x12\x0esandbox.rpc.v1\"w\n\x0f\x41\x64mitJobRequest\x12\x0b\n\x03job\x18\x01 \x01(\x0c\x12\x15\n\rparty_records\x18\x02 \x03(\x0c\x12\x17\n\x0fproduct_records\x18\x03 \x03(\x0c\x12\x13\n\x0bmemberships\x18\x04 \x03(\x0c\x12\x12\n\nkey_events\x18\x05 \x03(\x0c\"%\n\x10\x41\x64mitJobResponse\x12\x11\n\tadmission\x18\x01 \x01(\x0c\"7\n\x12HoldBudgetsRequest\x12\r\n\x05quote\x18\x01 \x01(\x0c\x12\x12\n\nacceptance\x18\x02 \x01(\x0c\"#\n\x13HoldBudgetsResponse\x12\x0c\n\x04hold\x18\x01 \x01(\x0c\",\n\x0fVoidHoldRequest\x12\x19\n\x11\x61\x63\x63\x65ptance_digest\x18\x01 \x01(\t\"\x12\n\x10VoidHoldResponse\"C\n\x15PrepareAttemptRequest\x12\x19\n\x11\x61\x63\x63\x65ptance_digest\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x03\".\n\x16PrepareAttemptResponse\x12\x14\n\x0c\x61ttempt_keys\x18\x01 \x01(\x0c\"Y\n\x15\x45xecuteAttemptRequest\x12\x19\n\x11\x61\x63\x63\x65ptance_digest\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x03\x12\x14\n\x0c\x61ttempt_keys\x18\x03 \x03(\x0c\"/\n\x16\x45xecuteAttemptResponse\x12\x15\n\rsealed_result\x18\x01 \x01(\x0c\"\x1a\n\x18GetCheckpointSizeRequest\")\n\x19GetCheckpointSizeResponse\x12\x0c\n\x04size\x18\x01 \x01(\x03\"\x80\x01\n\x11ReleaseKeyRequest\x12\r\n\x05token\x18\x01 \x01(\x0c\x12\x0c\n\x04leaf\x18\x02 \x01(\x0c\x12\x11\n\tinclusion\x18\x03 \x03(\x0c\x12\x12\n\nknown_size\x18\x04 \x01(\x03\x12\x13\n\x0b\x63onsistency\x18\x05 \x03(\x0c\x12\x12\n\nstatements\x18\x06 \x03(\x0c\")\n\x12ReleaseKeyResponse\x12\x13\n\x0bkey_handout\x18\x01 \x01(\x0c\"?\n\x11\x44\x65stroyKeyRequest\x12\x19\n\x11\x61\x63\x63\x65ptance_digest\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x03\",\n\x12\x44\x65stroyKeyResponse\x12\x16\n\x0evoid_statement\x18\x01 \x01(\x0c\"(\n\x15\x44\x65liverReceiptRequest\x12\x0f\n\x07receipt\x18\x01 \x01(\x0c\"\x18\n\x16\x44\x65liverReceiptResponse\"/\n\x19\x43ompareCheckpointsRequest\x12\x12\n\ncheckpoint\x18\x01 \x01(\t\"0\n\x1a\x43ompareCheckpointsResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\t2\xa7\x07\n\x0bNodeService\x12M\n\x08\x41\x64mitJob\x12\x1f.sandbox.rpc.v1.AdmitJobRequest\x1a .sandbox.rpc.v1.AdmitJobResponse\x12V\n\x0bHoldBudgets\x12\".sandbox.rpc.v1.HoldBudgetsRequest\x1a#.sandbox.rpc.v1.HoldBudgetsResponse\x12M\n\x08VoidHold\x12\x1f.sandbox.rpc.v1.VoidHoldRequest\x1a .sandbox.rpc.v1.VoidHoldResponse\x12_\n\x0ePrepareAttempt\x12%.sandbox.rpc.v1.PrepareAttemptRequest\x1a&.sandbox.rpc.v1.PrepareAttemptResponse\x12_\n\x0e\x45xecuteAttempt\x12%.sandbox.rpc.v1.ExecuteAttemptRequest\x1a&.sandbox.rpc.v1.ExecuteAttemptResponse\x12h\n\x11GetCheckpointSize\x12(.sandbox.rpc.v1.GetCheckpointSizeRequest\x1a).sandbox.rpc.v1.GetCheckpointSizeResponse\x12S\n\nReleaseKey\x12!.sandbox.rpc.v1.ReleaseKeyRequest\x1a\".sandbox.rpc.v1.ReleaseKeyResponse\x12S\n\nDestroyKey\x12!.sandbox.rpc.v1.DestroyKeyRequest\x1a\".sandbox.rpc.v1.DestroyKeyResponse\x12_\n\x0e\x44\x65liverReceipt\x12%.sandbox.rpc.v1.DeliverReceiptRequest\x1a&.sandbox.rpc.v1.DeliverReceiptResponse\x12k\n\x12\x43ompareCheckpoints\x12).sandbox.rpc.v1.CompareCheckpointsRequest\x1a*.sandbox.rpc.v1.CompareCheckpointsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!sandbox/rpc/v1/node_service.proto\x12\x0esandbox.rpc.v1\"w\n\x0f\x41\x64mitJobRequest\x12\x0b\n\x03job\x18\x01 \x01(\x0c\x12\x15\n\rparty_records\x18\x02 \x03(\x0c\x12\x17\n\x0fproduct_records\x18\x03 \x03(\x0c\x12\x13\n\x0bmemberships\x18\x04 \x03(\x0c\x12\x12\n\nkey_events\x18\x05 \x03(\x0c\"%\n\x10\x41\x64mitJobResponse\x12\x11\n\tadmission\x18\x01 \x01(\x0c\"7\n\x12HoldBudgetsRequest\x12\r\n\x05quote\x18\x01 \x01(\x0c\x12\x12\n\nacceptance\x18\x02 \x01(\x0c\"#\n\x13HoldBudgetsResponse\x12\x0c\n\x04hold\x18\x01 \x01(\x0c\",\n\x0fVoidHoldRequest\x12\x19\n\x11\x61\x63\x63\x65ptance_digest\x18\x01 \x01(\t\"\x12\n\x10VoidHoldResponse\"C\n\x15PrepareAttemptRequest\x12\x19\n\x11\x61\x63\x63\x65ptance_digest\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x03\".\n\x16PrepareAttemptResponse\x12\x14\n\x0c\x61ttempt_keys\x18\x01 \x01(\x0c\"Y\n\x15\x45xecuteAttemptRequest\x12\x19\n\x11\x61\x63\x63\x65ptance_digest\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x03\x12\x14\n\x0c\x61ttempt_keys\x18\x03 \x03(\x0c\"/\n\x16\x45xecuteAttemptResponse\x12\x15\n\rsealed_result\x18\x01 \x01(\x0c\"\x1a\n\x18GetCheckpointSizeRequest\")\n\x19GetCheckpointSizeResponse\x12\x0c\n\x04size\x18\x01 \x01(\x03\"\x90\x01\n\x11ReleaseKeyRequest\x12\r\n\x05token\x18\x01 \x01(\x0c\x12\x0c\n\x04leaf\x18\x02 \x01(\x0c\x12\x11\n\tinclusion\x18\x03 \x03(\x0c\x12\x12\n\nknown_size\x18\x04 \x01(\x03\x12\x13\n\x0b\x63onsistency\x18\x05 \x03(\x0c\x12\x12\n\nstatements\x18\x06 \x03(\x0c\x12\x0e\n\x06opened\x18\x07 \x01(\x0c\")\n\x12ReleaseKeyResponse\x12\x13\n\x0bkey_handout\x18\x01 \x01(\x0c\"?\n\x11\x44\x65stroyKeyRequest\x12\x19\n\x11\x61\x63\x63\x65ptance_digest\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x03\",\n\x12\x44\x65stroyKeyResponse\x12\x16\n\x0evoid_statement\x18\x01 \x01(\x0c\"(\n\x15\x44\x65liverReceiptRequest\x12\x0f\n\x07receipt\x18\x01 \x01(\x0c\"\x18\n\x16\x44\x65liverReceiptResponse\"/\n\x19\x43ompareCheckpointsRequest\x12\x12\n\ncheckpoint\x18\x01 \x01(\t\"0\n\x1a\x43ompareCheckpointsResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\t2\xa7\x07\n\x0bNodeService\x12M\n\x08\x41\x64mitJob\x12\x1f.sandbox.rpc.v1.AdmitJobRequest\x1a .sandbox.rpc.v1.AdmitJobResponse\x12V\n\x0bHoldBudgets\x12\".sandbox.rpc.v1.HoldBudgetsRequest\x1a#.sandbox.rpc.v1.HoldBudgetsResponse\x12M\n\x08VoidHold\x12\x1f.sandbox.rpc.v1.VoidHoldRequest\x1a .sandbox.rpc.v1.VoidHoldResponse\x12_\n\x0ePrepareAttempt\x12%.sandbox.rpc.v1.PrepareAttemptRequest\x1a&.sandbox.rpc.v1.PrepareAttemptResponse\x12_\n\x0e\x45xecuteAttempt\x12%.sandbox.rpc.v1.ExecuteAttemptRequest\x1a&.sandbox.rpc.v1.ExecuteAttemptResponse\x12h\n\x11GetCheckpointSize\x12(.sandbox.rpc.v1.GetCheckpointSizeRequest\x1a).sandbox.rpc.v1.GetCheckpointSizeResponse\x12S\n\nReleaseKey\x12!.sandbox.rpc.v1.ReleaseKeyRequest\x1a\".sandbox.rpc.v1.ReleaseKeyResponse\x12S\n\nDestroyKey\x12!.sandbox.rpc.v1.DestroyKeyRequest\x1a\".sandbox.rpc.v1.DestroyKeyResponse\x12_\n\x0e\x44\x65liverReceipt\x12%.sandbox.rpc.v1.DeliverReceiptRequest\x1a&.sandbox.rpc.v1.DeliverReceiptResponse\x12k\n\x12\x43ompareCheckpoints\x12).sandbox.rpc.v1.CompareCheckpointsRequest\x1a*.sandbox.rpc.v1.CompareCheckpointsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -56,21 +56,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETCHECKPOINTSIZERESPONSE']._serialized_start=658
   _globals['_GETCHECKPOINTSIZERESPONSE']._serialized_end=699
   _globals['_RELEASEKEYREQUEST']._serialized_start=702
-  _globals['_RELEASEKEYREQUEST']._serialized_end=830
-  _globals['_RELEASEKEYRESPONSE']._serialized_start=832
-  _globals['_RELEASEKEYRESPONSE']._serialized_end=873
-  _globals['_DESTROYKEYREQUEST']._serialized_start=875
-  _globals['_DESTROYKEYREQUEST']._serialized_end=938
-  _globals['_DESTROYKEYRESPONSE']._serialized_start=940
-  _globals['_DESTROYKEYRESPONSE']._serialized_end=984
-  _globals['_DELIVERRECEIPTREQUEST']._serialized_start=986
-  _globals['_DELIVERRECEIPTREQUEST']._serialized_end=1026
-  _globals['_DELIVERRECEIPTRESPONSE']._serialized_start=1028
-  _globals['_DELIVERRECEIPTRESPONSE']._serialized_end=1052
-  _globals['_COMPARECHECKPOINTSREQUEST']._serialized_start=1054
-  _globals['_COMPARECHECKPOINTSREQUEST']._serialized_end=1101
-  _globals['_COMPARECHECKPOINTSRESPONSE']._serialized_start=1103
-  _globals['_COMPARECHECKPOINTSRESPONSE']._serialized_end=1151
-  _globals['_NODESERVICE']._serialized_start=1154
-  _globals['_NODESERVICE']._serialized_end=2089
+  _globals['_RELEASEKEYREQUEST']._serialized_end=846
+  _globals['_RELEASEKEYRESPONSE']._serialized_start=848
+  _globals['_RELEASEKEYRESPONSE']._serialized_end=889
+  _globals['_DESTROYKEYREQUEST']._serialized_start=891
+  _globals['_DESTROYKEYREQUEST']._serialized_end=954
+  _globals['_DESTROYKEYRESPONSE']._serialized_start=956
+  _globals['_DESTROYKEYRESPONSE']._serialized_end=1000
+  _globals['_DELIVERRECEIPTREQUEST']._serialized_start=1002
+  _globals['_DELIVERRECEIPTREQUEST']._serialized_end=1042
+  _globals['_DELIVERRECEIPTRESPONSE']._serialized_start=1044
+  _globals['_DELIVERRECEIPTRESPONSE']._serialized_end=1068
+  _globals['_COMPARECHECKPOINTSREQUEST']._serialized_start=1070
+  _globals['_COMPARECHECKPOINTSREQUEST']._serialized_end=1117
+  _globals['_COMPARECHECKPOINTSRESPONSE']._serialized_start=1119
+  _globals['_COMPARECHECKPOINTSRESPONSE']._serialized_end=1167
+  _globals['_NODESERVICE']._serialized_start=1170
+  _globals['_NODESERVICE']._serialized_end=2105
 # @@protoc_insertion_point(module_scope)

@@ -277,9 +277,11 @@ class ReleaseKeyRequest(_message.Message):
     KNOWN_SIZE_FIELD_NUMBER: _builtins.int
     CONSISTENCY_FIELD_NUMBER: _builtins.int
     STATEMENTS_FIELD_NUMBER: _builtins.int
+    OPENED_FIELD_NUMBER: _builtins.int
     token: _builtins.bytes
     leaf: _builtins.bytes
     known_size: _builtins.int
+    opened: _builtins.bytes
     @_builtins.property
     def inclusion(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
     @_builtins.property
@@ -295,10 +297,11 @@ class ReleaseKeyRequest(_message.Message):
         known_size: _builtins.int = ...,
         consistency: _abc.Iterable[_builtins.bytes] | None = ...,
         statements: _abc.Iterable[_builtins.bytes] | None = ...,
+        opened: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "inclusion", b"inclusion", "known_size", b"known_size", "leaf", b"leaf", "statements", b"statements", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "inclusion", b"inclusion", "known_size", b"known_size", "leaf", b"leaf", "opened", b"opened", "statements", b"statements", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

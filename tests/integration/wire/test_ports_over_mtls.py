@@ -30,7 +30,7 @@ def test_every_method_of_a_node_arrives_as_it_was_sent() -> None:
         peer = NodeClient(server.address, notary, town.record("provider"))
         me = caller_of(exchange)
         admission = AdmissionRequest(b"job", (b"p", b"q"), (b"r",), ())
-        release = ReleaseRequest(b"t", b"leaf", (b"i",), 4, (b"c", b"d"), (b"s",))
+        release = ReleaseRequest(b"t", b"leaf", (b"i",), 4, (b"c", b"d"), (b"s",), b"o")
 
         assert await node.admit(me, admission) == b"admit"
         assert await node.hold(me, HoldRequest(b"q", b"a")) == b"hold"

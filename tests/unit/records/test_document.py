@@ -39,7 +39,7 @@ def test_a_signed_document_travels_and_verifies() -> None:
     assert again.digest == CANCELLATION.digest
 
 
-@given(st.text(st.characters(exclude_categories=("Cs",))), st.integers(0, 1 << 50))
+@given(st.text(st.characters(codec="utf-8")), st.integers(0, 1 << 50))
 def test_every_document_reads_back(text: str, number: int) -> None:
     document = VoidStatement(
         environment="test", acceptance_digest=text, attempt=number, node=text, issued_at=text
@@ -114,8 +114,9 @@ def test_messages_hold_no_value() -> None:
 
 
 def test_documents_do_not_change() -> None:
-    with pytest.raises(ValueError, match="frozen"):
-        CANCELLATION.buyer = "other"
+    for field in Cancellation.model_fields:
+        with pytest.raises(ValueError, match="frozen"):
+            setattr(CANCELLATION, field, "other")
 
 
 def _kinds(base: type[Document]) -> list[type[Document]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from sqlalchemy import Connection
 
@@ -71,7 +73,7 @@ def test_an_attempt_that_was_not_prepared_is_no_attempt(connection: Connection) 
 @pytest.mark.parametrize("was", ORDER)
 def test_an_attempt_moves_on_from_where_it_is_only(connection: Connection, at: int, was: str) -> None:
     prepared(connection)
-    for before, after in zip(ORDER[:at], ORDER[1 : at + 1], strict=True):
+    for before, after in pairwise(ORDER[: at + 1]):
         change(connection, before, after)
     if was == ORDER[at]:
         change(connection, was, "destroyed")

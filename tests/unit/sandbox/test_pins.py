@@ -1,4 +1,4 @@
-"""Whose keys a node trusts (R1): configured, first seen where allowed, rotated by the old key, nobody else."""
+"""Whose keys a node trusts (R1): configured, first seen where allowed, rotated by the old key."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from sandbox.node import pins
 from tests.unit.sandbox.registered import ENVIRONMENT, identity, now
 
 BOB, ACME = identity("bob"), identity("acme", "buyer")
-IMPOSTOR = Identity.create(
-    "bob", "provider", controller="x", region="CN", environment=ENVIRONMENT, clock=now
-)
+IMPOSTOR = Identity.create("bob", "provider", controller="x", region="CN", environment=ENVIRONMENT, clock=now)
 
 
 def key_id(of: Identity) -> str:

@@ -263,6 +263,7 @@ def upgrade() -> None:
         "pin",
         sa.Column("party", sa.String(), nullable=False),
         sa.Column("key_id", sa.String(), nullable=False),
+        sa.Column("role", sa.String(), nullable=True),
         sa.Column("source", sa.String(), nullable=False),
         sa.PrimaryKeyConstraint("party"),
     )
