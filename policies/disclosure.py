@@ -20,7 +20,7 @@ WITHHELD = Reason(
     clause="release",
     wanted="a release of this result",
     limit="the result was withheld by the providers' release rules",
-    remedy="ask for coarser groups or fewer columns",
+    remedy="ask for coarser groups or fewer columns; a use is consumed, no use-right fee is charged",
 )
 """The one reason a buyer sees for a withheld result."""
 

@@ -58,8 +58,9 @@ class LocalCluster:
         """Start the parties and offer every table under its terms.
 
         `providers`: provider → table → DataFrame, Arrow table or file. `terms`: the same names → mapping or
-        YAML/JSON file; a table without terms is refused. `collections`: name → products. `folder` keeps the
-        parties' stores; without it they lie in a temporary folder that goes with the cluster.
+        YAML/JSON file; a table without terms is refused. `collections`: name → products. `folder` is where
+        the parties' stores are left, to be looked at: a cluster is not opened again, its keys go with it.
+        Without it they lie in a temporary folder.
 
         Raises:
             MalformedDocument: terms are missing or do not parse.
@@ -69,14 +70,15 @@ class LocalCluster:
         self._folder = Path(folder or str(self._temporary))
         self._now = now
         self._environment = f"local.{self._folder.name}"
+        self._closed = False
         self._loop = LoopThread()
         self._switchboard = _Switchboard()
         self._nodes: dict[str, Node] = {}
-        self._identities = {
-            name: self._identity(name, "notary" if name == NOTARY else "provider")
-            for name in (NOTARY, *(require_name(name, "a provider") for name in providers))
-        }
         try:
+            self._identities = {
+                name: self._identity(name, "notary" if name == NOTARY else "provider")
+                for name in (NOTARY, *(require_name(name, "a provider") for name in providers))
+            }
             offers = _offers(providers, terms)
             own = self._identity(EXCHANGE, "exchange")
             self._store = Store.in_folder(self._folder / EXCHANGE)
@@ -115,7 +117,10 @@ class LocalCluster:
         return Buyer(session, self._loop, lambda: None)
 
     def close(self) -> None:
-        """Stop all parties."""
+        """Stop all parties; a second call does nothing."""
+        if self._closed:
+            return
+        self._closed = True
         if hasattr(self, "_exchange"):
             self._loop.run(self._exchange.stop())
         for node in self._nodes.values():

@@ -65,7 +65,8 @@ class BuyerSession:
         self._exchange = exchange
         self._now = now
         self._caller = Caller(identity.party, "buyer")
-        self._seen: dict[bytes, Signed[Any]] = {}
+        self._parsed: dict[bytes, Signed[Any]] = {}
+        self._seen: set[tuple[bytes, str]] = set()
 
     async def listing(self) -> Listing:
         """Return the catalogue, every record checked against its signer's own record."""
@@ -90,12 +91,13 @@ class BuyerSession:
 
     def _verified(self, kind: type[D], envelope: bytes, key_of: Callable[[D], VerifyingKey]) -> Signed[D]:
         """Return a signed record; what was verified before under the same key is not verified again."""
-        known = self._seen.get(envelope)
-        claimed: Signed[D] = known if known is not None else kind.unverified(envelope)
+        if envelope not in self._parsed:
+            self._parsed[envelope] = kind.unverified(envelope)
+        claimed: Signed[D] = self._parsed[envelope]
         key = key_of(claimed.document)
-        if known is None or key.key_id not in dict(known.envelope.signatures):
+        if (envelope, key.key_id) not in self._seen:
             claimed = kind.verified(envelope, key, self.keys.environment)
-            self._seen[envelope] = claimed
+            self._seen.add((envelope, key.key_id))
         return claimed
 
     async def draft(
@@ -169,13 +171,19 @@ class BuyerSession:
         job = Job.unverified(view.job)
         derived = await self.derived(job.document, quote.document)
         said, ours = quote.document, derived
-        if (said.job_digest, said.plan_digest, said.charge, said.openings, said.compute_set) != (
-            job.digest,
-            ours.plan.digest,
-            ours.charge,
-            ours.openings,
-            ours.compute_set,
-        ):
+        node_keys(await self.listing(), said)
+        pairs = (
+            (said.job_digest, job.digest),
+            (said.plan_digest, ours.plan.digest),
+            (said.technique, ours.technique),
+            (said.nodes, ours.nodes),
+            (said.compute_set, ours.compute_set),
+            (said.charge, ours.charge),
+            (said.openings, ours.openings),
+            (said.leaks, ours.leaks),
+            (said.result_key, job.document.result_key),
+        )
+        if any(theirs != mine for theirs, mine in pairs):
             raise EvidenceError("the quote differs from what the job comes to: do not accept it")
         return quote
 
@@ -237,9 +245,7 @@ class BuyerSession:
         quote = Quote.verified(view.quote, self.keys.signing, self.keys.environment)
         listing = await self.listing()
         released = await self._exchange.result(self._caller, job_id)
-        nodes = {
-            pin.name: listing.parties[pin.name].document.verifying_key for pin in quote.document.party_records
-        }
+        nodes = node_keys(listing, quote.document)
         release = verify_release(
             released,
             quote,
@@ -293,6 +299,18 @@ class BuyerSession:
         view = await self.view(job_id)
         _raise_if_ended(view)
         return view
+
+
+def node_keys(listing: Listing, quote: Quote) -> dict[str, VerifyingKey]:
+    """Return the keys of the nodes of a job: of those very records that its quote names.
+
+    Raises:
+        EvidenceError: the catalogue shows another record of a node than the buyer accepted.
+    """
+    for pin in quote.party_records:
+        if pin.name not in listing.parties or listing.parties[pin.name].digest != pin.record_digest:
+            raise EvidenceError(f"the catalogue shows another `{pin.name}` than the accepted quote names")
+    return {pin.name: listing.parties[pin.name].document.verifying_key for pin in quote.party_records}
 
 
 def reasons_of(view: JobView) -> tuple[Reason, ...]:

@@ -148,7 +148,7 @@ def deposit(
 
 @app.command("revoke", cls=JsonCommand)
 def revoke(folder: options.Folder, party: Party, passphrase_file: options.PassphraseFile = None) -> None:
-    """Revoke a party's keys: the running server refuses them from the next message on."""
+    """Revoke a party's keys: the running server refuses them within a second."""
     from records.errors import NotPermitted
 
     site = _open(folder, passphrase_file)

@@ -57,7 +57,9 @@ async def _serve(
     logger.info("stopped")
 
 
-async def _stopped_or_changed(stop: asyncio.Event, identity: Path | None, version: int | None) -> None:
+async def _stopped_or_changed(
+    stop: asyncio.Event, identity: Path | None, version: tuple[int, int] | None
+) -> None:
     while not stop.is_set() and _version(identity) in (version, None):
         try:
             await asyncio.wait_for(stop.wait(), LOOK_AGAIN_S)
@@ -65,9 +67,13 @@ async def _stopped_or_changed(stop: asyncio.Event, identity: Path | None, versio
             continue
 
 
-def _version(path: Path | None) -> int | None:
+def _version(path: Path | None) -> tuple[int, int] | None:
     """Return what changes with the file; None where there is none, as for a moment within a rotation."""
+    if path is None:
+        return None
     try:
-        return path.stat().st_ino if path is not None else None
+        # A file system may give the number of a removed file to the next one, so it alone says too little.
+        found = path.stat()
     except FileNotFoundError:
         return None
+    return found.st_ino, found.st_mtime_ns

@@ -35,6 +35,8 @@ def append(
     present = size(connection, job_id, attempt, node, index)
     if offset != present:
         raise StateConflict(f"the share ends at {present}: go on from there")
+    if not data:
+        return present
     if present + len(data) > MAX_BLOB_BYTES or len(data) > CHUNK_BYTES:
         raise LimitExceeded("a chunk is at most 1 MiB, a sealed share at most 4 GiB")
     connection.execute(

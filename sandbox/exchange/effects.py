@@ -15,11 +15,14 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
+from policies.disclosure import WITHHELD
 from records.clock import Clock
 from records.document import Document, Signed
 from records.errors import (
     EvidenceError,
+    InputError,
     JobRefused,
+    LimitExceeded,
     PeerUnavailable,
     Reason,
     RefusedError,
@@ -30,7 +33,7 @@ from records.errors import (
 from records.job import Admission, AttemptKeys, Hold, Quote, SealedResult, VoidStatement
 from sandbox.exchange import jobs, money
 from sandbox.exchange.keyring import Keyring
-from sandbox.exchange.metering import RECEIPT, SEALED, Metering, PendingRelease
+from sandbox.exchange.metering import PREPARED, RECEIPT, SEALED, Metering, PendingRelease
 from sandbox.exchange.quoting import Quoting
 from sandbox.lifecycle import JobSnapshot, Outcome, State
 from sandbox.outcome import agreed_outcome
@@ -44,7 +47,6 @@ D = TypeVar("D", bound=Document)
 MAX_ATTEMPTS = 2
 MAX_PROOFS = 16
 """So often a node is asked in a row while other releases move the log on."""
-PREPARED = "attempt-keys"
 
 
 class JobEffects:
@@ -77,6 +79,9 @@ class JobEffects:
                 derived, request = self._quoting.derive(connection, job.job_id)
         except JobRefused as refusal:
             return await self.end(job, State.REFUSED, refusal.reasons)
+        except (InputError, LimitExceeded) as fault:
+            reason = Reason("planner", f"query.{fault.code}", "a plan", str(fault), "correct the query")
+            return await self.end(job, State.REFUSED, (reason,))
         answers = await self._ask(derived.nodes, lambda node: node.admit(self._caller, request))
         admissions = self._verified(Admission, answers)
         reasons = tuple(
@@ -348,15 +353,6 @@ class JobEffects:
 
     def _verified(self, kind: type[D], answers: Iterable[tuple[str, bytes]]) -> dict[str, Signed[D]]:
         return {name: self._keyring.verified(kind, name, envelope) for name, envelope in answers}
-
-
-WITHHELD = Reason(
-    "exchange",
-    "release",
-    "a result",
-    "the providers' release rules",
-    "ask for larger groups or fewer columns; the use is consumed, no use-right fee is charged",
-)
 
 
 def _worst(faults: list[BaseException]) -> BaseException:

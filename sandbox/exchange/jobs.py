@@ -104,6 +104,8 @@ def accept(
         raise NotPermitted("the acceptance names another quote, job or buyer")
     if clock.from_text(quote.document.expires_at) <= now or clock.from_text(document.expires_at) <= now:
         raise RequestExpired("the quote has expired; submit the job again for a new one")
+    if clock.from_text(document.expires_at) > now + MAX_JOB_TTL:
+        raise RequestExpired("an acceptance is valid for at most a day; sign it again")
     connection.execute(
         update(job)
         .where(job.c.job_id == job_id)

@@ -18,7 +18,7 @@ from records.job import OpenedField, Receipt
 from records.keys import Signer
 from sandbox.exchange import tables
 
-BINDING = ("event", "job", "acceptance", "attempt", "cells")
+BINDING = ("event", "job", "acceptance", "attempt", "cells", "charge")
 """What a node must see of a leaf before it hands out its key (R6)."""
 PART = "part."
 """Fields of a release that say who gets how much of the charge; each payee may open its own."""

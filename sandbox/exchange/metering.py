@@ -19,7 +19,9 @@ from records.canonical import Json
 from records.document import Signed
 from records.errors import EvidenceError, Reason
 from records.job import (
+    AttemptKeys,
     Charge,
+    KeyHandout,
     NodeStatement,
     Quote,
     ReleaseToken,
@@ -33,11 +35,13 @@ from sandbox.exchange.keyring import Keyring
 from sandbox.exchange.logbook import Entry, Logbook, visible_fields
 from sandbox.exchange.quoting import Quoting
 from sandbox.exchange.tables import usage
+from sandbox.hpke import SealingKey
 from sandbox.lifecycle import State
 from sandbox.outcome import AgreedOutcome
 from sandbox.ports import ReleaseRequest
 from sandbox.store import Store
 
+PREPARED = "attempt-keys"
 SEALED = "sealed-result"
 TOKEN = "release-token"  # noqa: S105 - the kind of a document
 HANDOUT = "key-handout"
@@ -219,8 +223,18 @@ class Metering:
             return jobs.documents(connection, job_id, HANDOUT, attempt)
 
     def keep_handout(self, job_id: str, attempt: int, node: str, handout: bytes) -> None:
-        """Store a node's key at once, so that a crash does not ask twice."""
+        """Store a node's key at once, so that a crash does not ask twice.
+
+        Raises:
+            EvidenceError: it is not the key that the node announced for this attempt, or for another token.
+        """
+        given = self._keyring.verified(KeyHandout, node, handout).document
         with self._store.begin() as connection:
+            token = ReleaseToken.unverified(jobs.documents(connection, job_id, TOKEN, attempt)["exchange"])
+            announced = AttemptKeys.unverified(jobs.documents(connection, job_id, PREPARED, attempt)[node])
+            key = SealingKey(bytes.fromhex(given.release_private_key))
+            if given.token_digest != token.digest or key.public.hex() != announced.document.release_key:
+                raise EvidenceError(f"`{node}` handed out another key than the one of this attempt")
             jobs.keep(connection, job_id, HANDOUT, attempt, [(node, handout)])
 
     def verified_void(

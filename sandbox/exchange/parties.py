@@ -7,6 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, insert, select, update
 
+from billing.tariff import EXCHANGE_FEE, TAX
 from records.document import Signed
 from records.errors import NotPermitted, RequestReplayed, SignatureInvalid, UnknownObject
 from records.ids import require_name
@@ -88,6 +89,8 @@ def enrol(
     signed = _self_signed(record, environment)
     document = signed.document
     require_name(document.party, "a party")
+    if document.party in (EXCHANGE_FEE, TAX):
+        raise NotPermitted(f"`{document.party}` is the name of a line of every charge; choose another")
     if document.version != 1:
         raise NotPermitted("a party enrols with version 1 of its record")
     if is_known(connection, document.party):
@@ -113,9 +116,8 @@ def rotate(
     keys = (old.document.signing_key, new.document.signing_key)
     if named != ("rotate", old.document.party, *keys, new.digest):
         raise SignatureInvalid("the key event does not lead from the present record to this one")
-    same = (old.document.role, old.document.controller) == (new.document.role, new.document.controller)
-    if not same or new.document.version != old.document.version + 1:
-        raise NotPermitted("a rotation keeps role and controller, and adds one to the version")
+    if _standing(old.document) != _standing(new.document) or new.document.version != old.document.version + 1:
+        raise NotPermitted("a rotation keeps role, controller and affiliates, and adds one to the version")
     _retire(connection, old, "superseded")
     _insert(connection, new, event)
     logbook.enter(connection, "party-rotated", now, _facts(new) | {"previous": old.digest})
@@ -127,6 +129,11 @@ def revoke(connection: Connection, logbook: Logbook, name: str, now: datetime) -
     old = active(connection, name)
     _retire(connection, old, "revoked")
     logbook.enter(connection, "party-revoked", now, _facts(old))
+
+
+def _standing(record: PartyRecord) -> tuple[str, str, frozenset[str]]:
+    """Return what R2 rests on; it is declared once, and no rotation changes it."""
+    return record.role, record.controller, frozenset(record.affiliates)
 
 
 def _self_signed(record: bytes, environment: str) -> Signed[PartyRecord]:

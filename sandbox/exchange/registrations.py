@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, func, insert, select, update
 
 from policies import terms as policy
 from records.document import Signed
@@ -65,7 +65,16 @@ def join(connection: Connection, membership: bytes, caller: str, environment: st
         if member.document.columns != document.columns:
             raise MalformedDocument(f"the columns differ from those of `{document.collection}`")
         if member.document.product == document.product:
+            # The same product again: signed anew, after a rotation of keys.
+            connection.execute(
+                update(collection_member)
+                .where(collection_member.c.product == document.product)
+                .where(collection_member.c.collection == document.collection)
+                .values(membership=membership)
+            )
             return
+        if member.document.provider == document.provider:
+            raise NotPermitted("a provider has one product in a collection; let the other one leave first")
     connection.execute(
         insert(collection_member).values(
             collection=document.collection, product=document.product, membership=membership

@@ -30,9 +30,8 @@ party = Table(
     Column("tls_key", String, nullable=False, index=True),
     Column("record", LargeBinary, nullable=False),
     Column("key_event", LargeBinary),
-    Column(
-        "status", String, CheckConstraint("status IN ('active', 'superseded', 'revoked')"), nullable=False
-    ),
+    Column("status", String, nullable=False),
+    CheckConstraint("status IN ('active', 'superseded', 'revoked')", name="status_known"),
 )
 
 invitation = Table(
@@ -69,7 +68,8 @@ job = Table(
     Column("buyer", String, nullable=False, index=True),
     Column("idempotency_key", String, nullable=False),
     Column("digest", String, nullable=False),
-    Column("state", String, CheckConstraint(f"state IN ({_STATES})"), nullable=False, index=True),
+    Column("state", String, nullable=False, index=True),
+    CheckConstraint(f"state IN ({_STATES})", name="state_known"),
     Column("job", LargeBinary, nullable=False),
     Column("quote", LargeBinary),
     Column("acceptance", LargeBinary),

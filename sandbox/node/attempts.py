@@ -70,7 +70,8 @@ class Attempts:
             last = journal.last_attempt(connection, acceptance_digest)
             if last is not None and last.attempt == number:
                 return self._prepared_before(last)
-            if number != (last.attempt if last else 0) + 1 or number > MAX_ATTEMPTS:
+            # A number may be skipped: of an attempt that was lost early, this node may never have heard.
+            if number <= (last.attempt if last else 0) or number > MAX_ATTEMPTS:
                 raise StateConflict("this is not the next attempt of the job")
             if last is not None and last.status == "handed-out":
                 raise StateConflict("the key of the last attempt is handed out: nothing is computed again")

@@ -99,6 +99,7 @@ def _check_leaf(request: ReleaseRequest, token: ReleaseToken) -> None:
         "acceptance": token.acceptance_digest,
         "attempt": token.attempt,
         "cells": token.cells,
+        "charge": {"currency": token.charge.currency, "total_minor": token.charge.total_minor},
     }
     if {name: opening.value for name, opening in opened.items()} != wanted:
         raise EvidenceError("the entry of the log is not that of this release")

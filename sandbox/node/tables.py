@@ -12,9 +12,8 @@ pin = Table(
     Column("party", String, primary_key=True),
     Column("key_id", String, nullable=False),
     Column("role", String),
-    Column(
-        "source", String, CheckConstraint("source IN ('configured', 'first-use', 'rotated')"), nullable=False
-    ),
+    Column("source", String, nullable=False),
+    CheckConstraint("source IN ('configured', 'first-use', 'rotated')", name="source_known"),
 )
 
 node_product = Table(
@@ -51,7 +50,8 @@ agreed = Table(
     Column("quote", LargeBinary, nullable=False),
     Column("acceptance", LargeBinary, nullable=False),
     Column("hold", LargeBinary, nullable=False),
-    Column("status", String, CheckConstraint("status IN ('held', 'consumed', 'void')"), nullable=False),
+    Column("status", String, nullable=False),
+    CheckConstraint("status IN ('held', 'consumed', 'void')", name="status_known"),
 )
 
 attempt = Table(
@@ -59,11 +59,10 @@ attempt = Table(
     metadata,
     Column("acceptance_digest", String, primary_key=True),
     Column("attempt", Integer, primary_key=True),
-    Column(
-        "status",
-        String,
-        CheckConstraint("status IN ('prepared', 'started', 'sealed', 'withheld', 'handed-out', 'destroyed')"),
-        nullable=False,
+    Column("status", String, nullable=False),
+    CheckConstraint(
+        "status IN ('prepared', 'started', 'sealed', 'withheld', 'handed-out', 'destroyed')",
+        name="status_known",
     ),
     Column("release_private", LargeBinary),
     Column("keys", LargeBinary, nullable=False),

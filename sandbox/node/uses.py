@@ -110,20 +110,27 @@ def state_digest(connection: Connection, salt: bytes) -> str:
 
 
 def _fund(connection: Connection, product: str, counter: Counter, now: datetime) -> None:
-    unit = _unit(product)
+    """Bring what was granted to a counter to its limit; a lowered limit takes back what is still unused."""
+    unit, returned = _unit(product), f"returned:{counter.account}"
     accounts.open_account(connection, GRANTED, unit, "free")
     accounts.open_account(connection, CONSUMED, unit, "free")
     accounts.open_account(connection, counter.account, unit, "credit-limited")
-    missing = counter.limit - accounts.balance(connection, counter.account, unit).credits_posted
+    accounts.open_account(connection, returned, unit, "free")
+    balance = accounts.balance(connection, counter.account, unit)
+    given_back = accounts.balance(connection, returned, unit).credits_posted
+    missing = counter.limit - (balance.credits_posted - given_back)
+    # Ids count what was moved before, so that a repeated call moves nothing twice.
+    moved = (str(balance.credits_posted), str(given_back))
     if missing > 0:
+        grant_id = ids.derived("grant", product, counter.account, *moved)
         ledger.transfer(
-            connection,
-            ids.derived("grant", product, counter.account, str(counter.limit)),
-            debit=GRANTED,
-            credit=counter.account,
-            amount=missing,
-            unit=unit,
-            now=now,
+            connection, grant_id, debit=GRANTED, credit=counter.account, amount=missing, unit=unit, now=now
+        )
+    elif missing < 0 and balance.available > 0:
+        unused = min(-missing, balance.available)
+        return_id = ids.derived("return", product, counter.account, *moved)
+        ledger.transfer(
+            connection, return_id, debit=counter.account, credit=returned, amount=unused, unit=unit, now=now
         )
 
 

@@ -36,7 +36,8 @@ CHANNEL_OPTIONS: Final = (
     # A repeated call is signed anew; the transport's own retries would repeat a nonce.
     ("grpc.enable_retries", 0),
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
+    # Also the time that one attempt to connect may take, TLS handshake included.
+    ("grpc.min_reconnect_backoff_ms", 5000),
     ("grpc.max_reconnect_backoff_ms", 2000),
     ("grpc.keepalive_time_ms", 60_000),
 )

@@ -150,11 +150,22 @@ class _Credentials:
         if not identity.certificate:
             raise StateConflict(f"`{identity.party}` has no certificate: enrol first")
         self.identity = identity
+        self._shown = identity
 
     def for_server(self) -> grpc.ServerCredentials:
         return grpc.dynamic_ssl_server_credentials(
-            self._configuration(), self._configuration, require_client_authentication=True
+            self._configuration(),
+            self._changed,  # type: ignore[arg-type] # the stubs lack None: nothing changed
+            require_client_authentication=True,
         )
+
+    def _changed(self) -> grpc.ServerCertificateConfiguration | None:
+        # With a configuration at every handshake, gRPC 1.85 frees what a handshake beside it still uses,
+        # and the process ends with a segmentation fault.
+        if self.identity is self._shown:
+            return None
+        self._shown = self.identity
+        return self._configuration()
 
     def _configuration(self) -> grpc.ServerCertificateConfiguration:
         identity = self.identity

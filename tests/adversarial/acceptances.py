@@ -13,11 +13,12 @@ from records.job import KeyHandout, Quote
 from sandbox.exchange import jobs
 from sandbox.hpke import SealingKey
 from sandbox.lifecycle import State
+from sandbox.local import EXCHANGE
 from sandbox.node import node as nodes
 from sandbox.ports import HoldRequest
 from sandbox.sealing import SealContext, open_share
 from tests.adversarial.attack import Attack, suite
-from tests.adversarial.town import CALLER, EXCHANGE, JOINT, Town, shared_town, stored_share
+from tests.adversarial.town import CALLER, JOINT, Town, shared_town, stored_share
 from tests.adversarial.walls import ANY_SIGNATURE, Wall, got_through, standing
 
 QUOTE_UNCHECKED: Wall = (nodes, "check_quote", lambda *_: None)

@@ -1,4 +1,4 @@
-"""R3 and R4: keys of an attempt, and the number of attempts. A malicious exchange carries all words between nodes."""
+"""R3 and R4: the keys of an attempt, and how often one may run. The exchange carries all words."""
 
 from __future__ import annotations
 
@@ -16,16 +16,18 @@ from records.errors import ResultWithheld, SignatureInvalid, StateConflict
 from records.job import AttemptKeys, SealedResult
 from sandbox.derivation import Derived
 from sandbox.lifecycle import State
+from sandbox.local import EXCHANGE
 from sandbox.node import attempts, journal
+from sandbox.node import node as nodes
+from sandbox.node.agreements import require_agreed
 from sandbox.node.attempts import Attempts
 from sandbox.node.keys import AttemptSecrets, attempt_context
-from sandbox.node.node import Node
 from tests.adversarial.attack import suite
-from tests.adversarial.town import CALLER, EXCHANGE, JOINT, LOCAL, Town, sales, shared_town
+from tests.adversarial.town import CALLER, JOINT, LOCAL, Town, sales, shared_town
 from tests.adversarial.walls import ANY_SIGNATURE, Wall, got_through, standing
 
 CONFIRMATION_BYTES = 32
-SOLD_ONCE: Wall = (Node, "_require_held", lambda *_: None)
+SOLD_ONCE: Wall = (nodes, "require_held", lambda connection, digest, _: require_agreed(connection, digest))
 
 
 def man_in_the_middle(defended: bool) -> bool:
@@ -55,7 +57,7 @@ def man_in_the_middle(defended: bool) -> bool:
 
 
 def differing_views(defended: bool) -> bool:
-    """Bob works from other terms of Alice's table than the rest: shares would be made for two different jobs."""
+    """Bob works from other terms of Alice's table than the rest: shares would be made for two jobs."""
     with Town() as town:
         job_id = town.at(State.HELD, JOINT)
         bob = town.node("bob")._attempts
@@ -64,14 +66,16 @@ def differing_views(defended: bool) -> bool:
         def other_view(
             key: tuple[str, int], derived: Derived, peers: dict[str, AttemptKeys]
         ) -> AttemptSecrets:
-            looser = replace(derived.terms["alice.sales"], purposes=("research", "marketing"))
+            looser = derived.terms["alice.sales"].model_copy(update={"purposes": ("research", "marketing")})
             return honest(key, replace(derived, terms={**derived.terms, "alice.sales": looser}), peers)
 
         bob._secrets = other_view  # type: ignore[method-assign]
         keys = prepared(town, job_id)
         unconfirmed: Wall = (AttemptSecrets, "confirm", lambda *_: None)
         with standing(defended, unconfirmed):
-            execute_everywhere(town, town.acceptance_digest(job_id), keys)
+            ends = execute_everywhere(town, town.acceptance_digest(job_id), keys)
+        if defended and not any("has another view of this attempt" in str(end) for end in ends):
+            raise AssertionError(f"stopped, but by: {ends}")
         return any(len(frame) > CONFIRMATION_BYTES for _, _, frame in town.frames)
 
 

@@ -1,4 +1,4 @@
-"""R2: who holds the three shares. Whoever proposes the seats is in the attacker's hands; each node checks them."""
+"""R2: who holds the three shares. The attacker proposes the seats; each node checks them."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ def cancelled_after_execution(defended: bool) -> bool:
 
 
 def destroyed_after_execution(defended: bool) -> bool:
-    """An exchange in league with the buyer learns how many cells there are, has the key destroyed, and asks again."""
+    """An exchange in league with the buyer sees how many cells there are, and then voids: no use."""
     with Town() as town:
         job_id = town.at(State.EXECUTED)
         with standing(defended, (uses, "consume", uses.give_back)):
@@ -127,9 +127,6 @@ ATTACKS = (
         withheld_result_for_free,
         bytes_of_a_withheld_result,
         cancelled_after_execution,
-        holes={
-            destroyed_after_execution: "a destroyed key gives the use back although a result was computed: the "
-            "exchange and a buyer together ask for free whether and how much there is"
-        },
+        destroyed_after_execution,
     ),
 )

@@ -1,4 +1,4 @@
-"""R8: all three seats run code that opens a provider's rows; the ledger of each stops it before a byte is sent."""
+"""R8: all three seats run code that opens a provider's rows; their ledgers stop it before a byte is sent."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def opening_of_the_result_to_the_seats(defended: bool) -> bool:
 
 
 def ledger_beside_the_manifest(defended: bool) -> bool:
-    """The seats sign a ledger of other openings than were accepted, and nobody compares it with the quote."""
+    """The seats sign a ledger of other openings than were accepted; the exchange compares."""
     with shared_town() as town:
         job_id = town.at(State.HELD, JOINT)
         other: Wall = (computation, "ledger_digest", lambda _: "sha256:" + 64 * "0")
         with standing(False, other), standing(defended, NOT_COMPARED):
-            return got_through(lambda: town.advance(job_id, State.METERED), JobEnded, "opening")
+            return got_through(lambda: town.advance(job_id, State.METERED), JobEnded, "opened something else")
 
 
 def _peek(defended: bool, opening_id: str, words: str) -> bool:
@@ -71,8 +71,5 @@ ATTACKS = suite(
     opening_that_was_not_accepted,
     opening_under_an_accepted_name,
     opening_of_the_result_to_the_seats,
-    holes={
-        ledger_beside_the_manifest: "the seats' signed opening ledgers are compared with each other, not with the "
-        "openings of the accepted quote"
-    },
+    ledger_beside_the_manifest,
 )

@@ -1,4 +1,4 @@
-"""Another buyer's job: a registered buyer asks for a job that is not its own, by every method that takes a job's id."""
+"""A registered buyer asks for a job that is another's, by every method that takes a job's id."""
 
 from __future__ import annotations
 

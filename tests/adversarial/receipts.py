@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from billing import log
+from billing import log, merkle
 from records import canonical, commitments
 from records.commitments import Opening
 from records.errors import EvidenceError, MalformedDocument
@@ -12,14 +12,15 @@ from records.job import OpenedField, Receipt
 from sandbox import receipt as receipts
 from sandbox.exchange import logbook
 from sandbox.lifecycle import State
+from sandbox.local import EXCHANGE
 from sandbox.receipt import ExchangeKeys
 from tests.adversarial.attack import suite
-from tests.adversarial.town import EXCHANGE, Town, shared_town
+from tests.adversarial.town import Town, shared_town
 from tests.adversarial.walls import got_through, standing
 
 
 def receipt_of_a_local_cluster(defended: bool) -> bool:
-    """A receipt made on a laptop is shown as a real exchange's, whose very keys have come into the wrong hands.
+    """A receipt made on a laptop is shown as a real exchange's, whose very keys were stolen.
 
     The control is a verifier that takes the environment from the receipt.
     """
@@ -58,7 +59,7 @@ def receipt_of_an_event_that_never_was(defended: bool) -> bool:
             "token": None,
         }
         forged = honest.model_copy(update=changes).sign(town.everyone[EXCHANGE].signer).to_bytes()
-        with standing(defended, (receipts.merkle, "verify_inclusion", lambda *_: None)):
+        with standing(defended, (merkle, "verify_inclusion", lambda *_: None)):
             return got_through(
                 lambda: receipts.verify(forged, _keys(town)), EvidenceError, "does not lead to the root"
             )

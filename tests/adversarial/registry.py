@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.adversarial import (
     acceptances,
     attempts,
+    buyers,
     compute_sets,
     disclosure,
     elsewhere,
@@ -21,6 +22,7 @@ from tests.adversarial.attack import Attack
 
 ON_THE_JOB_LINE: tuple[Attack, ...] = (
     *pins.ATTACKS,
+    *buyers.ATTACKS,
     *compute_sets.ATTACKS,
     *acceptances.ATTACKS,
     *attempts.ATTACKS,
@@ -38,10 +40,11 @@ ON_THE_JOB_LINE: tuple[Attack, ...] = (
 ATTACKS: tuple[Attack, ...] = (*ON_THE_JOB_LINE, *elsewhere.ATTACKS)
 
 INERT: dict[str, str] = {
-    "seat-that-deviates-from-the-protocol": "no defence to try: quote and threat model say that one deviating seat "
-    "can defeat the joint gate (R24)",
-    "sums-of-two-jobs-subtracted": "no defence to try: quotes say that releases of several jobs are not checked "
-    "against each other yet (R15)",
-    "fork-shown-to-buyers-only": "no defence to try: receipts say that without a witness they exclude no fork (R6)",
+    "seat-that-deviates-from-the-protocol": "no defence to try: every quote says that one deviating seat can "
+    "defeat the joint gate (R24)",
+    "sums-of-two-jobs-subtracted": "no defence to try: every quote says that releases of several jobs are "
+    "not checked against each other yet (R15)",
+    "fork-shown-to-buyers-only": "no defence to try: receipts say that without a witness they exclude no "
+    "fork (R6)",
 }
 """Attacks that would show nothing today, with the reason."""

@@ -11,32 +11,33 @@ from sqlalchemy import update
 
 from mpc.sharing import from_bytes, to_bytes
 from records import canonical
-from records.document import Signed
 from records.errors import EvidenceError, JobEnded
-from records.job import AttemptKeys, SealedResult
+from records.job import AttemptKeys, Quote, SealedResult
 from sandbox.buyer import opening, session
 from sandbox.buyer.opening import OpenedResult, VerifiedRelease
 from sandbox.exchange import effects, tables
-from sandbox.exchange.evidence import AgreedOutcome
 from sandbox.gate.layout import Layout
 from sandbox.hpke import SealingKey
 from sandbox.lifecycle import State
-from sandbox.node import attempts
+from sandbox.node import attempts, handing_out, journal
 from sandbox.node.computation import Computed
+from sandbox.outcome import AgreedOutcome
 from sandbox.ports import Blob, Caller, ReleasedResult
 from sandbox.sealing import SealContext, open_share, seal_share
 from sandbox.sql.plan import Plan
 from tests.adversarial.attack import suite
-from tests.adversarial.town import JOINT, Town, shared_town, stored_share
+from tests.adversarial.town import CALLER, JOINT, Town, shared_town, stored_share
 from tests.adversarial.walls import Wall, got_through, standing
 
-FORGED = {"city": ["A"], "s": [666]}
-HERS = {"city": ["A", "B"], "s": [1045, 1045]}
-Shares = Callable[[Computed, Plan], Computed]
+Columns = Mapping[str, Sequence[object]]
+Change = Callable[[Computed, Plan], Computed]
+
+FORGED: Columns = {"city": ["A"], "s": [666]}
+HERS: Columns = {"city": ["A", "B"], "s": [1045, 1045]}
 
 
-def _believed(statements: Mapping[str, Signed[SealedResult]]) -> AgreedOutcome:
-    first = next(iter(statements.values())).document
+def _believed(_: Quote, statements: Mapping[str, SealedResult]) -> AgreedOutcome:
+    first = next(iter(statements.values()))
     return AgreedOutcome(first.verdict, first.cells)
 
 
@@ -65,7 +66,7 @@ def share_swapped_in_the_store(defended: bool) -> bool:
         job_id = town.at(State.SETTLED)
         _seal_another(town, job_id)
         with standing(defended, (session, "collect", _unread), CARELESS_BUYER):
-            return _is_believed(town, job_id, "is not what the node signed")
+            return _is_believed(town, job_id, "the node")
 
 
 def share_swapped_with_its_digest(defended: bool) -> bool:
@@ -82,22 +83,29 @@ def share_swapped_with_its_digest(defended: bool) -> bool:
 
         lying: Wall = (town.exchange, "result", announced)
         with standing(False, lying), standing(defended, CARELESS_BUYER):
-            return _is_believed(town, job_id, "is not what the node signed")
+            return _is_believed(town, job_id, "the node")
 
 
 def other_copy_than_the_second_holder(defended: bool) -> bool:
-    """Alice seals and signs another share than the notary, who holds it too: the sums would be hers to choose."""
+    """Alice seals and signs another share than the notary, who holds it too: the sums are hers to choose."""
     with shared_town() as town:
         job_id = town.at(State.HELD, JOINT)
-        with standing(False, _cheating(town, _thousand_more)), standing(defended, NOT_COMPARED):
+        with standing(False, _cheating(town, _other_share)), standing(defended, NOT_COMPARED):
             return got_through(lambda: town.advance(job_id, State.METERED), JobEnded, "different digests")
 
 
-def other_copy_with_a_silent_exchange(defended: bool) -> bool:
-    """The same, with an exchange that looks away: only the buyer can notice."""
+def other_copy_under_the_same_digest(defended: bool) -> bool:
+    """Alice signs the right share and seals another: until it is opened, nobody can tell but the buyer."""
     with shared_town() as town:
         job_id = town.at(State.HELD, JOINT)
-        with standing(False, _cheating(town, _thousand_more), NOT_COMPARED):
+        with town.store.read() as connection:
+            plan = town.quoting.derive(connection, job_id)[0].plan
+
+        def another(share: bytes, buyer: bytes, keys: Mapping[str, bytes], context: SealContext) -> bytes:
+            hers = (context.node, context.index) == ("alice", 1)
+            return seal_share(_thousand_more(share, plan) if hers else share, buyer, keys, context)
+
+        with standing(False, (attempts, "seal_share", another)):
             town.advance(job_id, State.SETTLED)
         with standing(defended, CARELESS_BUYER):
             return _is_believed(town, job_id, "different copies", HERS)
@@ -107,9 +115,23 @@ def share_held_back(defended: bool) -> bool:
     """Alice delivers one of her two shares: the buyer would pay for a result that cannot be checked."""
     with shared_town() as town:
         job_id = town.at(State.HELD, JOINT)
-        one_less = _cheating(town, lambda computed, _: replace(computed, shares=computed.shares[:1]))
-        with standing(False, one_less), standing(defended, NOT_COMPARED):
-            return got_through(lambda: town.advance(job_id, State.METERED), JobEnded, "share")
+        with standing(False, _cheating(town, _one_less)), standing(defended, NOT_COMPARED):
+            return got_through(lambda: town.advance(job_id, State.METERED), JobEnded, "sealed other shares")
+
+
+def share_held_back_in_league(defended: bool) -> bool:
+    """The same, with an exchange that books it: Bob is asked for his key, and the buyer would have to pay."""
+    with shared_town() as town:
+        job_id = town.at(State.HELD, JOINT)
+        with standing(False, _cheating(town, _one_less), NOT_COMPARED):
+            town.advance(job_id, State.METERED)
+        request = town.release_request(job_id, "bob")
+        with standing(defended, (handing_out, "agreed_outcome", _believed)):
+            return got_through(
+                lambda: town.run(town.node("bob").release(CALLER, request)),
+                EvidenceError,
+                "sealed other shares",
+            )
 
 
 def opened_before_the_token(defended: bool) -> bool:
@@ -142,10 +164,10 @@ def opened_before_the_token(defended: bool) -> bool:
 
 def _attempt(town: Town, digest: str) -> Any:
     with town.node("alice")._store.read() as connection:
-        return attempts.journal.attempt(connection, digest, 1)
+        return journal.attempt(connection, digest, 1)
 
 
-def _cheating(town: Town, change: Shares) -> Wall:
+def _cheating(town: Town, change: Change) -> Wall:
     alice = town.node("alice")._attempts
     honest: Any = alice._compute
 
@@ -155,23 +177,27 @@ def _cheating(town: Town, change: Shares) -> Wall:
     return alice, "_compute", compute
 
 
-def _thousand_more(computed: Computed, plan: Plan) -> Computed:
-    layout = Layout.of(plan)
+def _one_less(computed: Computed, _: Plan) -> Computed:
+    return replace(computed, shares=computed.shares[:1])
+
+
+def _other_share(computed: Computed, plan: Plan) -> Computed:
     first, *others = computed.shares
-    words = from_bytes(first.data, layout.result_shape).copy()
+    return replace(computed, shares=(replace(first, data=_thousand_more(first.data, plan)), *others))
+
+
+def _thousand_more(share: bytes, plan: Plan) -> bytes:
+    layout = Layout.of(plan)
+    words = from_bytes(share, layout.result_shape).copy()
     words[:, 1 + layout.key_words] += 1000
-    return replace(computed, shares=(replace(first, data=to_bytes(words)), *others))
+    return to_bytes(words)
 
 
 def _seal_another(town: Town, job_id: str) -> bytes:
     quote = town.quote(job_id).document
     keys = [AttemptKeys.unverified(item).document for item in town.documents(job_id, "attempt-keys").values()]
-    table = pa.table(FORGED)
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
     forged = seal_share(
-        sink.getvalue().to_pybytes(),
+        forged_table(),
         bytes.fromhex(quote.result_key),
         {item.node: bytes.fromhex(item.release_key) for item in keys},
         SealContext(town.acceptance_digest(job_id), 1, quote.plan_digest, "alice", 0),
@@ -183,7 +209,16 @@ def _seal_another(town: Town, job_id: str) -> bytes:
     return forged
 
 
-def _is_believed(town: Town, job_id: str, words: str, table: Mapping[str, Sequence[object]] = FORGED) -> bool:
+def forged_table() -> bytes:
+    """Return `FORGED` as a node would put it into a share."""
+    table = pa.table(FORGED)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue().to_pybytes())
+
+
+def _is_believed(town: Town, job_id: str, words: str, table: Columns = FORGED) -> bool:
     def read() -> None:
         if town.run(town.session().open(job_id)).table.to_pydict() != table:
             raise AssertionError("the buyer read something else")
@@ -194,12 +229,10 @@ def _is_believed(town: Town, job_id: str, words: str, table: Mapping[str, Sequen
 ATTACKS = suite(
     "R5 sealed result",
     share_swapped_in_the_store,
+    share_swapped_with_its_digest,
     other_copy_than_the_second_holder,
-    other_copy_with_a_silent_exchange,
+    other_copy_under_the_same_digest,
+    share_held_back,
+    share_held_back_in_league,
     opened_before_the_token,
-    holes={
-        share_swapped_with_its_digest: "the buyer compares a share with the digest that the exchange announces, not "
-        "with the one that the node signed",
-        share_held_back: "nobody compares the delivered shares with those that the seats must hold",
-    },
 )

@@ -1,9 +1,11 @@
 """The exchange sees no row and no result: canaries are planted, jobs run, and every byte it has is searched.
 
-One exception stands in the design's table *Who may learn what*: the exchange sees the text of a query, literals
-included, because it plans and prices it. Literals are therefore searched where others look: in the log and the
-openings beside it, in receipts, and in all that any party writes to its log output.
+One exception stands in the design's table *Who may learn what*: the exchange sees the text of a query with
+its literals, because it plans and prices it. Literals are therefore searched where others look: in the log
+and the openings beside it, in receipts, and in all that any party writes to its log output.
 """
+
+# ruff: noqa: S608 - literals are the canaries
 
 from __future__ import annotations
 
@@ -77,7 +79,8 @@ TERMS: dict[str, Any] = {
 }
 FILTERED = (
     "SELECT city, SUM(amount) AS s, SUM(weight) AS w FROM {source} "
-    f"WHERE name <> '{TEXT}' AND amount <> {NUMBER} AND weight <> {RATIO} AND born <> DATE '{DAY}' GROUP BY city"
+    f"WHERE name <> '{TEXT}' AND amount <> {NUMBER} AND weight <> {RATIO} AND born <> DATE '{DAY}' "
+    "GROUP BY city"
 )
 WITHHELD = "SELECT name, SUM(amount) AS s FROM {source} GROUP BY name"
 REFUSED = f"SELECT name FROM {{source}} WHERE name = '{TEXT}'"
@@ -85,7 +88,7 @@ REFUSED = f"SELECT name FROM {{source}} WHERE name = '{TEXT}'"
 
 @dataclass
 class Evidence:
-    """All that the exchange holds, heard and said; what ran between nodes; and, for the controls, the truth."""
+    """All that the exchange holds, heard and said; what ran between nodes; for the controls, the truth."""
 
     stored: bytes = b""
     relayed: list[bytes] = field(default_factory=list)
@@ -182,7 +185,7 @@ def evidence(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
     return found
 
 
-@pytest.mark.parametrize("canary", (*IN_ROWS, *IN_RESULTS), ids=str)
+@pytest.mark.parametrize("canary", [*IN_ROWS, *IN_RESULTS], ids=str)
 class TestExchange:
     def test_stores_no_row_and_no_result(self, canary: Canary, evidence: Evidence) -> None:
         assert not canary.is_in(evidence.stored)
@@ -228,7 +231,7 @@ class TestControls:
         assert b"SQLite format 3" in evidence.stored
         assert b"sha256:" in evidence.proven
 
-    @pytest.mark.parametrize("canary", (*IN_ROWS, *IN_RESULTS), ids=str)
+    @pytest.mark.parametrize("canary", [*IN_ROWS, *IN_RESULTS], ids=str)
     @pytest.mark.parametrize("before", range(3))
     def test_a_disguised_canary_is_found(self, canary: Canary, before: int) -> None:
         for plain in (str(canary.value).encode(), next(iter(canary.disguises()))):

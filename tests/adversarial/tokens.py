@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from billing import log, notes
+from records import commitments
 from records.errors import EvidenceError, RequestExpired, SignatureInvalid, UsufructError
 from records.job import Charge, NodeStatement, ReleaseToken, SealedResult
+from sandbox.exchange.logbook import Logbook
 from sandbox.lifecycle import State
+from sandbox.local import EXCHANGE
 from sandbox.node import attempts, handing_out
 from sandbox.ports import ReleaseRequest
 from tests.adversarial.attack import suite
-from tests.adversarial.town import CALLER, EXCHANGE, JOINT, Town, shared_town
+from tests.adversarial.town import CALLER, JOINT, Town, shared_town
 from tests.adversarial.walls import Wall, got_through, standing
 
 UNCHECKED: tuple[Wall, ...] = (
@@ -85,7 +88,7 @@ def statements_of_one_node_only(defended: bool) -> bool:
         changed = replace(
             request, token=_naming_nobody_else(town, request), statements=(own,) * len(request.statements)
         )
-        return _handed_out(defended, town, changed, EvidenceError, "")
+        return _handed_out(defended, town, changed, EvidenceError, "did not come with it")
 
 
 def token_that_is_not_in_the_log(defended: bool) -> bool:
@@ -97,7 +100,7 @@ def token_that_is_not_in_the_log(defended: bool) -> bool:
 
 
 def token_with_the_leaf_of_another_event(defended: bool) -> bool:
-    """The charge is never logged: the token names the leaf of the exchange's own enrolment, which does stand there."""
+    """The charge is never logged: the token names the leaf of the exchange's enrolment, which stands."""
     with shared_town() as town:
         job_id = town.at(State.METERED)
         request = town.release_request(job_id, "alice")
@@ -109,8 +112,9 @@ def token_with_the_leaf_of_another_event(defended: bool) -> bool:
                 token=_signed(town, token, log_index=0),
                 leaf=next(log.leaves(connection, 0, 1)),
                 inclusion=tuple(log.inclusion(connection, 0, size)),
+                opened=commitments.encode(Logbook.fields(connection, 0)),
             )
-        return _handed_out(defended, town, changed, EvidenceError, "")
+        return _handed_out(defended, town, changed, EvidenceError, "is not that of this release")
 
 
 def _changed(defended: bool, change: object, words: str) -> bool:
@@ -149,11 +153,7 @@ ATTACKS = suite(
     expired_token,
     token_of_a_stranger,
     token_for_other_sealed_results,
+    statements_of_one_node_only,
     token_that_is_not_in_the_log,
-    holes={
-        statements_of_one_node_only: "one node's statement counts for every node's: they are counted, not compared "
-        "with the names in the token",
-        token_with_the_leaf_of_another_event: "the leaf holds salted commitments, and the node is given no opening "
-        "by which it would see that the leaf is about this token",
-    },
+    token_with_the_leaf_of_another_event,
 )

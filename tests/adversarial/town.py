@@ -1,7 +1,7 @@
 """A local cluster in the attacker's hands: the exchange moves by hand only, and every private key is known.
 
-Nodes, exchange, buyers, keys, stores and documents are the real ones. What the attacker adds is what it would have:
-the exchange's keys and store, the words on the way (`between`), and the time of its choice.
+Nodes, exchange, buyers, keys, stores and documents are the real ones. What the attacker adds is what it would
+have: the exchange's keys and store, the words on the way (`between`), and the time of its choice.
 """
 
 from __future__ import annotations

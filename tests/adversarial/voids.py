@@ -22,7 +22,7 @@ ONLY_SAYS_SO: tuple[Wall, ...] = (
 
 
 def void_after_the_key_was_handed_out(defended: bool) -> bool:
-    """The buyer has the key; then the exchange wants it signed that nobody ever got it, for the money back."""
+    """The buyer has the key; then the exchange wants it signed that nobody got it, for the money back."""
     with shared_town() as town:
         job_id = town.at(State.METERED)
         node = town.node("alice")
@@ -36,7 +36,7 @@ def void_after_the_key_was_handed_out(defended: bool) -> bool:
 
 
 def key_after_the_void(defended: bool) -> bool:
-    """The charge is reversed on the node's word; then the key is asked for with the token, which is still valid."""
+    """The charge is reversed on the node's word; then the key is asked for with the token, still valid."""
     with shared_town() as town:
         job_id = town.at(State.METERED)
         node = town.node("alice")

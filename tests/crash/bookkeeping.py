@@ -45,10 +45,10 @@ def violations(town: Town, job_id: str, before: Standing, uses: Mapping[str, int
     with site.store.read() as connection:
         found += audit(connection, site.identity.environment).faults
         found += _money(connection, job_id, before.money)
-        acceptance = jobs.signed_acceptance(connection, job_id).digest
         snapshot = jobs.snapshot(connection, job_id)
+        acceptance = jobs.signed_acceptance(connection, job_id).digest if snapshot.accepted else None
         kept = jobs.documents(connection, job_id, HANDOUT, snapshot.attempt)
-    for name in (*PROVIDERS, NOTARY):
+    for name in (*PROVIDERS, NOTARY) if acceptance is not None else ():
         found += _keys(town.store(name), name, acceptance, kept.get(name), snapshot.state)
     for name, was in before.uses.items():
         now = _uses(town.store(name), name)
@@ -81,7 +81,7 @@ def _money(connection: Connection, job_id: str, before: Balance) -> list[str]:
     return found
 
 
-def _keys(store: Store, node: str, acceptance: str, kept: bytes | None, state: State) -> list[str]:
+def _keys(store: Store, node: str, acceptance: str | None, kept: bytes | None, state: State) -> list[str]:
     """At most one key is ever handed out, and never one that was said to be destroyed."""
     found = []
     attempt, agreed = node_tables.attempt, node_tables.agreed
@@ -89,7 +89,7 @@ def _keys(store: Store, node: str, acceptance: str, kept: bytes | None, state: S
         rows = connection.execute(select(attempt).where(attempt.c.acceptance_digest == acceptance)).all()
         status = connection.execute(
             select(agreed.c.status).where(agreed.c.acceptance_digest == acceptance)
-        ).scalar_one()
+        ).scalar_one_or_none()
     handed = [row for row in rows if row.handout is not None]
     if len(handed) > 1 or any(row.void_statement is not None for row in handed):
         found.append(f"`{node}` handed out two keys, or one that it voided")

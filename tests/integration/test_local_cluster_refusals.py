@@ -141,7 +141,6 @@ def test_what_is_not_on_offer_is_unknown(acme: Buyer, query: str) -> None:
         ask(acme, query)
 
 
-@pytest.mark.xfail(reason="the job ends as FAILED with the advice to submit it again later")
 @pytest.mark.parametrize(
     ("query", "options"),
     [
@@ -241,7 +240,6 @@ def _open(folder: Path, monkeypatch: pytest.MonkeyPatch, provider: str, terms: A
             "Alice",
             {"Alice": {"flights": TERMS}},
             "a provider is",
-            marks=pytest.mark.xfail(reason="names are checked after folder and thread are there"),
         ),
     ],
 )

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from records.errors import JobRefused, ResultWithheld
 from sandbox.buyer.client import Buyer, Result
 from sandbox.local import LocalCluster
-from tests.integration.airlines import AIRLINES, answer, flights, open_cluster, uneven, union
+from tests.integration.airlines import AIRLINES, TERMS, answer, flights, open_cluster, uneven, union
 
 EVERYONE = union(*(flights(airline) for airline in AIRLINES))
 
@@ -186,3 +189,18 @@ def test_a_withheld_result_consumes_a_use(cluster: LocalCluster) -> None:
     job = buyer.sql("SELECT COUNT(*) AS n FROM alice.rationed", purpose="research")
     with pytest.raises(JobRefused, match=r"uses\.total: wanted one more use, limit 2"):
         job.quote()
+
+
+def test_tables_and_terms_come_as_frames_mappings_and_files(tmp_path: Path) -> None:
+    parquet, terms = tmp_path / "bob.parquet", tmp_path / "bob.yaml"
+    pq.write_table(flights("bob"), parquet)
+    terms.write_text(yaml.safe_dump(TERMS))
+    with LocalCluster(
+        providers={"alice": {"flights": flights("alice").to_pandas()}, "bob": {"flights": parquet}},
+        terms={"alice": {"flights": TERMS}, "bob": {"flights": terms}},
+    ) as cluster:
+        buyer = cluster.buyer("acme", funds={"CNY": 100_000})
+        for airline in ("alice", "bob"):
+            query = "SELECT cancelled, COUNT(*) AS n FROM everyone GROUP BY cancelled ORDER BY n DESC"
+            found = rows(run(buyer, query.replace("everyone", f"{airline}.flights")))
+            same(found, answer(query, flights(airline)))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from grpc import aio
-from grpc_health.v1 import health_pb2  # type: ignore[import-untyped]
+from grpc_health.v1 import health_pb2
 
 from records.clock import utc_now
 from records.errors import (
@@ -281,7 +281,7 @@ def test_health_is_answered_to_registered_parties_alone() -> None:
         town = Town()
         server = await serve(town.parties["provider"], town.registry, clock=utc_now, node=EchoNode())
         stranger = make_identity(town.authority, "stranger", "buyer")
-        answers = []
+        answers: list[object] = []
         for identity in (town.parties["regulator"], stranger):
             credentials = channel_credentials(identity)
             async with aio.secure_channel(

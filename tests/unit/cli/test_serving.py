@@ -4,6 +4,8 @@ import asyncio
 import os
 import signal
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -31,13 +33,26 @@ def serve(diary: list[str], identity: Path | None = None) -> None:
     serving.serve(start, lambda _: diary.append("ready"), identity)
 
 
+def soon(holds: Callable[[], bool]) -> None:
+    """Wait until `holds`, for ten seconds at most."""
+    for _ in range(1000):
+        if holds():
+            return
+        time.sleep(0.01)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_a_server_gracefully(number: signal.Signals) -> None:
     diary: list[str] = []
-    timer = threading.Timer(0.2, os.kill, (os.getpid(), number))
-    timer.start()
+
+    def stop() -> None:
+        soon(lambda: "ready" in diary)
+        os.kill(os.getpid(), number)
+
+    thread = threading.Thread(target=stop)
+    thread.start()
     serve(diary)
-    timer.join()
+    thread.join()
     assert diary == ["start", "ready", "stop"]
 
 
@@ -47,21 +62,22 @@ def test_a_rotated_identity_is_taken_up_and_announced_once(tmp_path: Path) -> No
     diary: list[str] = []
 
     def rotate_and_stop() -> None:
-        path.unlink()
-        wait(0.7)  # between two renames there is no identity: the server goes on as it was
-        assert diary == ["start", "ready"]
-        (tmp_path / "next").write_text("new")
-        (tmp_path / "next").rename(path)
-        while diary.count("start") < 2:
-            wait(0.05)
-        os.kill(os.getpid(), signal.SIGTERM)
+        try:
+            soon(lambda: "ready" in diary)
+            path.unlink()
+            time.sleep(2 * serving.LOOK_AGAIN_S)  # between two renames there is no identity
+            diary.append("rotated")
+            (tmp_path / "next").write_text("new")
+            (tmp_path / "next").rename(path)
+            soon(lambda: diary.count("start") == 2)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
 
-    wait = threading.Event().wait
-    thread = threading.Timer(0.2, rotate_and_stop)
+    thread = threading.Thread(target=rotate_and_stop)
     thread.start()
     serve(diary, path)
     thread.join()
-    assert diary == ["start", "ready", "stop", "start", "stop"]
+    assert diary == ["start", "ready", "rotated", "stop", "start", "stop"]
 
 
 def test_a_server_that_does_not_start_ends_the_command() -> None:

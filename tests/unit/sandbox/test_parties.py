@@ -93,9 +93,7 @@ def test_an_event_by_another_key_rotates_nothing(connection: Connection) -> None
         {"role": "notary"},
         {"controller": "another"},
         {"version": 3},
-        pytest.param(
-            {"affiliates": ()}, marks=pytest.mark.xfail(reason="a rotation may drop declared affiliates (R2)")
-        ),
+        {"affiliates": ()},
     ],
 )
 def test_a_rotation_changes_keys_alone(connection: Connection, changes: dict[str, Any]) -> None:

@@ -98,3 +98,10 @@ def test_another_partys_rotation_moves_nothing(connection: Connection) -> None:
     renamed = event.document.model_copy(update={"party": "carol"}).sign(BOB.signer)
     with pytest.raises(EvidenceError):
         pins.require(connection, heir.record, key_events=[renamed.to_bytes()])
+
+
+def test_who_was_first_seen_as_a_buyer_is_no_provider(connection: Connection) -> None:
+    pins.require(connection, ACME.record, first_use=["buyer"])
+    promoted = ACME.record.document.model_copy(update={"role": "provider"}).sign(ACME.signer)
+    with pytest.raises(EvidenceError, match="role"):
+        pins.require(connection, promoted, first_use=["buyer"])

@@ -106,7 +106,6 @@ def test_a_provider_lets_its_own_products_join_only(register: Connection) -> Non
         join(register, "bob")
 
 
-@pytest.mark.xfail(reason="a second product joins, and no job over the collection can be planned any more")
 def test_a_provider_has_one_product_in_a_collection(register: Connection) -> None:
     # The planner takes no collection with two: a second one would make it unusable for everybody.
     offer(register)

@@ -108,7 +108,6 @@ def test_new_terms_add_only_what_they_allow_more(connection: Connection) -> None
     assert refused(connection, terms(total=2)) == ["uses.total"]
 
 
-@pytest.mark.xfail(reason="a limit that terms lower adds nothing, but takes nothing back either")
 def test_lower_limits_bind_at_once(connection: Connection) -> None:
     hold(connection, terms(total=5), "a")
     hold(connection, terms(total=5), "b")

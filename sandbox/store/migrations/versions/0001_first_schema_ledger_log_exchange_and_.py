@@ -123,6 +123,10 @@ def upgrade() -> None:
         sa.Column("reasons", sa.LargeBinary(), nullable=False),
         sa.Column("expires_at", sa.String(), nullable=False),
         sa.Column("created_at", sa.String(), nullable=False),
+        sa.CheckConstraint(
+            "state IN ('SUBMITTED', 'ADMITTED', 'QUOTED', 'HELD', 'EXECUTED', 'METERED', 'RELEASED', 'SETTLED', 'REFUSED', 'WITHHELD', 'CANCELLED', 'EXPIRED', 'FAILED')",
+            name="state_known",
+        ),
         sa.PrimaryKeyConstraint("job_id"),
         sa.UniqueConstraint("acceptance_digest"),
     )
@@ -146,6 +150,7 @@ def upgrade() -> None:
         sa.Column("record", sa.LargeBinary(), nullable=False),
         sa.Column("key_event", sa.LargeBinary(), nullable=True),
         sa.Column("status", sa.String(), nullable=False),
+        sa.CheckConstraint("status IN ('active', 'superseded', 'revoked')", name="status_known"),
         sa.PrimaryKeyConstraint("party", "version"),
     )
     op.create_index(op.f("ix_party_tls_key"), "party", ["tls_key"], unique=False)
@@ -227,6 +232,7 @@ def upgrade() -> None:
         sa.Column("acceptance", sa.LargeBinary(), nullable=False),
         sa.Column("hold", sa.LargeBinary(), nullable=False),
         sa.Column("status", sa.String(), nullable=False),
+        sa.CheckConstraint("status IN ('held', 'consumed', 'void')", name="status_known"),
         sa.PrimaryKeyConstraint("acceptance_digest"),
         sa.UniqueConstraint("job_digest"),
     )
@@ -240,6 +246,10 @@ def upgrade() -> None:
         sa.Column("result", sa.LargeBinary(), nullable=True),
         sa.Column("handout", sa.LargeBinary(), nullable=True),
         sa.Column("void_statement", sa.LargeBinary(), nullable=True),
+        sa.CheckConstraint(
+            "status IN ('prepared', 'started', 'sealed', 'withheld', 'handed-out', 'destroyed')",
+            name="status_known",
+        ),
         sa.PrimaryKeyConstraint("acceptance_digest", "attempt"),
     )
     op.create_table(
@@ -265,6 +275,7 @@ def upgrade() -> None:
         sa.Column("key_id", sa.String(), nullable=False),
         sa.Column("role", sa.String(), nullable=True),
         sa.Column("source", sa.String(), nullable=False),
+        sa.CheckConstraint("source IN ('configured', 'first-use', 'rotated')", name="source_known"),
         sa.PrimaryKeyConstraint("party"),
     )
     op.create_table(
