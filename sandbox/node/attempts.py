@@ -59,6 +59,7 @@ class Attempts:
         self._now = now
         self._live: dict[tuple[str, int], X25519PrivateKey] = {}
         self._running: dict[tuple[str, int], asyncio.Task[bytes]] = {}
+        self._meshes: dict[tuple[str, int], Mesh] = {}
 
     def prepare(self, acceptance_digest: str, number: int) -> bytes:
         """Destroy earlier keys, draw fresh ones, and return them signed.
@@ -88,6 +89,7 @@ class Attempts:
             ).sign(self._identity.signer)
             protected = self._identity.protect(release.private, _context(acceptance_digest, number))
             journal.add_attempt(connection, acceptance_digest, number, protected, keys.to_bytes())
+        self._abandon(acceptance_digest)
         self._live[acceptance_digest, number] = link
         return keys.to_bytes()
 
@@ -129,6 +131,17 @@ class Attempts:
             raise StateConflict("the release key of this attempt is destroyed")
         context = _context(row.acceptance_digest, row.attempt)
         return SealingKey(self._identity.unprotect(row.release_private, context))
+
+    def close(self) -> None:
+        """Break off whatever still waits for a peer."""
+        for acceptance_digest, _ in list(self._meshes):
+            self._abandon(acceptance_digest)
+
+    def _abandon(self, acceptance_digest: str) -> None:
+        # An attempt whose peer fell would wait until its time is up, in vain: its keys are destroyed.
+        for key, mesh in list(self._meshes.items()):
+            if key[0] == acceptance_digest:
+                mesh.abort()
 
     def _forget(self, key: tuple[str, int], done: asyncio.Task[bytes]) -> None:
         self._running.pop(key, None)
@@ -212,12 +225,15 @@ class Attempts:
         node = self._identity.party
         others = derived.nodes if node in derived.compute_set else derived.compute_set
         mesh = self._open_mesh(f"{key[0]}/{key[1]}", tuple(name for name in others if name != node))
+        self._meshes[key] = mesh
         try:
             computed = computation.run_joint(derived, secrets, mesh, run_part, watch)
+            mesh.close()
         except BaseException:
             mesh.abort()
             raise
-        mesh.close()
+        finally:
+            del self._meshes[key]
         return computed
 
     def _seal(

@@ -159,7 +159,8 @@ class Node:
         await holds.learn_ends(self._store, self._exchange(), self._caller, self._exchange_keys, self._now)
 
     def close(self) -> None:
-        """Close sources and store."""
+        """Break off what runs; close sources and store."""
+        self._attempts.close()
         self._shelf.close()
         self._store.close()
 

@@ -118,8 +118,9 @@ def test_a_broken_file_does_not_keep_the_other_products_off_the_market(town: Tow
 )
 def test_a_corrupt_file_is_refused_when_it_is_offered(name: str, content: bytes, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(SourceUnreadable, match="sales|file|table|CSV|Parquet"):
+    with pytest.raises(SourceUnreadable, match=r"write|give|check|save") as refusal:
         LocalCluster(providers={"alice": {"sales": tmp_path / name}}, terms={"alice": {"sales": TERMS}})
+    assert "Aachen" not in str(refusal.value)
 
 
 class Shop:
@@ -155,8 +156,9 @@ class Shop:
         """Nothing was charged, nothing is held, ledger and log hold."""
         self.cluster.ledger.check()
         self.cluster.log.check()
-        (balance,) = self.buyer.statement()["balances"]
-        assert (balance["available"], balance["held"]) == (FUNDS, 0)
+        (account,) = self.buyer.statement()["accounts"]
+        sums = ("credits_posted", "debits_posted", "debits_pending")
+        assert [account[f"{name}_minor"] for name in sums] == [FUNDS, 0, 0]
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +188,7 @@ def test_an_unknown_product_is_said_to_be_unknown(shop: Shop) -> None:
 def test_an_unknown_column_refuses_the_job(shop: Shop) -> None:
     query = "SELECT town, SUM(amount) AS s FROM alice.sales GROUP BY town"
     refusal = _refused(shop.buyer.sql(query, purpose="research"))
-    assert "town" in str(refusal)
+    assert [reason.clause for reason in refusal.reasons] == ["query.object-unknown"]
     shop.assert_untouched()
 
 

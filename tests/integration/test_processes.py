@@ -36,6 +36,7 @@ job = connect(identity=folder, passphrase=folder / "passphrase").sql(sys.argv[2]
 print(job.submit(), flush=True)
 job.wait()
 """
+READINGS_QUERY = "SELECT number, machine, value, label, good FROM zulu.readings ORDER BY number"
 READINGS_TERMS = {
     "purposes": [PURPOSE],
     "unit": {"none": "readings of machines"},
@@ -175,8 +176,7 @@ def test_five_million_cells_arrive_over_a_connection_that_breaks(town: Town, rea
     client: Any = buyer._session._exchange
     wire = client._wire = _BreaksOnce(client._wire)
     try:
-        query = f"SELECT number, machine, value, label, good FROM {PROVIDER}.readings ORDER BY number"
-        result = buyer.sql(query, purpose=PURPOSE).run()
+        result = buyer.sql(READINGS_QUERY, purpose=PURPOSE).run()
     finally:
         buyer.close()
     first, second = wire.offsets

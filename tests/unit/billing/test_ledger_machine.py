@@ -10,7 +10,7 @@ from collections.abc import Callable
 from fractions import Fraction
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 from sqlalchemy import Connection, StaticPool, create_engine
@@ -226,5 +226,11 @@ class LedgerMachine(RuleBasedStateMachine):
         return any(entry.refers_to == transfer_id for entry in self.transfers.values())
 
 
-LedgerMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+LedgerMachine.TestCase.settings = settings(
+    max_examples=40,
+    stateful_step_count=30,
+    deadline=None,
+    # A busy machine is no fault of the ledger.
+    suppress_health_check=[HealthCheck.too_slow],
+)
 TestLedger = LedgerMachine.TestCase
