@@ -201,6 +201,25 @@ class NodeStatement(Part):
     statement_digest: str
 
 
+class Usage(Document):
+    """What a job used and what it is charged, signed by the exchange when it is booked.
+
+    `compute_ms` is of the declared cost model, `cells` are those shown: the bill is a function of what the
+    buyer may see (R13).
+    """
+
+    kind: ClassVar[str] = "usage"
+    job_id: str
+    acceptance_digest: str
+    attempt: int
+    verdict: Literal["released", "withheld"]
+    cells: int
+    compute_ms: int
+    wire_bytes: int
+    charge: Charge
+    issued_at: str
+
+
 class ReleaseToken(Document):
     """The exchange's word that the charge is booked and logged: against it, nodes hand out keys (R6)."""
 

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, insert
 
 from billing import log, notes
 from billing.tariff import ExchangeFees
-from records import canonical, clock
+from records import clock
 from records.canonical import Json
 from records.document import Signed
 from records.errors import EvidenceError, Reason
@@ -26,6 +26,7 @@ from records.job import (
     Quote,
     ReleaseToken,
     SealedResult,
+    Usage,
     VoidStatement,
 )
 from records.keys import Signer
@@ -110,7 +111,7 @@ class Metering:
         quote = jobs.signed_quote(connection, job_id)
         charge = self._charge(connection, job_id, quote.document, outcome.cells, withheld=False)
         statements = jobs.documents(connection, job_id, SEALED, attempt)
-        self._book_usage(connection, job_id, attempt, outcome.cells, charge, quote.document)
+        self._book_usage(connection, job_id, attempt, outcome.cells, charge, now)
         money.book(connection, job_id, charge, now)
         sealed = tuple(
             NodeStatement(node=name, statement_digest=SealedResult.unverified(envelope).digest)
@@ -140,7 +141,7 @@ class Metering:
         snapshot = jobs.snapshot(connection, job_id)
         quote = jobs.signed_quote(connection, job_id)
         charge = self._charge(connection, job_id, quote.document, 0, withheld=True)
-        self._book_usage(connection, job_id, snapshot.attempt, 0, charge, quote.document)
+        self._book_usage(connection, job_id, snapshot.attempt, None, charge, now)
         if charge.total_minor:
             money.book(connection, job_id, charge, now)
             money.settle(connection, job_id, charge, now)
@@ -271,16 +272,36 @@ class Metering:
         return charge
 
     def _book_usage(
-        self, connection: Connection, job_id: str, attempt: int, cells: int, charge: Charge, quote: Quote
+        self,
+        connection: Connection,
+        job_id: str,
+        attempt: int,
+        cells: int | None,
+        charge: Charge,
+        now: datetime,
     ) -> None:
+        """Write the usage row with the signed document behind it; `cells` is None for a withheld result."""
+        quote = jobs.signed_quote(connection, job_id).document
+        document = Usage(
+            environment=self._environment,
+            job_id=job_id,
+            acceptance_digest=jobs.signed_acceptance(connection, job_id).digest,
+            attempt=attempt,
+            verdict="withheld" if cells is None else "released",
+            cells=cells or 0,
+            compute_ms=quote.compute_ms,
+            wire_bytes=quote.wire_bytes,
+            charge=charge,
+            issued_at=clock.to_text(now),
+        )
         connection.execute(
             insert(usage).values(
                 job_id=job_id,
-                acceptance_digest=jobs.signed_acceptance(connection, job_id).digest,
+                acceptance_digest=document.acceptance_digest,
                 attempt=attempt,
-                cells=cells,
-                compute_ms=quote.compute_ms,
-                charge=canonical.encode(charge.to_json()),
+                cells=document.cells,
+                compute_ms=document.compute_ms,
+                document=document.sign(self._signer).to_bytes(),
             )
         )
 

@@ -121,7 +121,7 @@ usage = Table(
     Column("attempt", Integer, nullable=False),
     Column("cells", BigInteger, nullable=False),
     Column("compute_ms", BigInteger, nullable=False),
-    Column("charge", LargeBinary, nullable=False),
+    Column("document", LargeBinary, nullable=False),
 )
 
 log_field = Table(

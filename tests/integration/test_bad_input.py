@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from billing import accounts
 from records import clock, ids
 from records.document import Signed
 from records.errors import (
@@ -34,8 +35,11 @@ from records.job import Acceptance, Job
 from sandbox.buyer.client import Buyer, BuyerJob
 from sandbox.lifecycle import State
 from sandbox.local import LocalCluster
+from sandbox.node import journal
 from sandbox.node.site import NodeConfiguration, ProductConfiguration
 from sandbox.ports import Caller
+from tests.adversarial.town import CALLER
+from tests.adversarial.town import Town as ByHand
 from tests.crash.bookkeeping import Standing, events, violations
 from tests.crash.town import TERMS, Town, blueprint, lasting
 
@@ -47,7 +51,7 @@ QUERY = "SELECT city, SUM(amount) AS s FROM alice.sales GROUP BY city"
 @pytest.fixture(scope="module")
 def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     folder = tmp_path_factory.mktemp("away")
-    with Town(folder / "run", blueprint(folder, token_ttl_s=3, silent_node_s=2)) as town:
+    with Town(folder / "run", blueprint(folder, token_ttl_s=3, silent_node_s=1)) as town:
         town.start()
         yield town
 
@@ -81,6 +85,29 @@ def test_a_provider_is_away_from(point: str, clause: str, event: str, uses: int,
 
     town.launch(PROVIDER)
     assert lasting(lambda: violations(town, job.id, before, dict.fromkeys(before.uses, uses))) == []
+
+
+@pytest.mark.parametrize(
+    ("state", "status"),
+    [
+        pytest.param(State.HELD, "void", id="nothing was computed"),
+        # A token in time may already name the result: only the exchange's word ends this one.
+        pytest.param(State.EXECUTED, "held", id="a result is sealed"),
+    ],
+)
+def test_a_hold_of_which_nobody_speaks_any_more_ends_with_its_acceptance(state: State, status: str) -> None:
+    with ByHand() as town:
+        job_id = town.at(state)
+        digest, node = town.acceptance_digest(job_id), town.node("alice")
+        if state is State.HELD:
+            town.run(node.prepare(CALLER, digest, 1))
+        town.pass_time(hours=2)
+        town.at(State.QUOTED)
+        with node._store.read() as connection:
+            agreed = journal.agreed(connection, digest)
+            held = accounts.balance(connection, "total", "uses:alice.sales").debits_pending
+    assert agreed is not None
+    assert (agreed.status, held) == (status, 1 if status == "held" else 0)
 
 
 def test_a_broken_file_does_not_keep_the_other_products_off_the_market(town: Town, tmp_path: Path) -> None:

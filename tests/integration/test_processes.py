@@ -19,7 +19,9 @@ import pytest
 from records.errors import PeerUnavailable, StateConflict
 from sandbox.buyer.client import BuyerJob
 from sandbox.cli.deployment import Offer
+from sandbox.identity import Identity
 from sandbox.lifecycle import State
+from sandbox.wire.server import _Credentials
 from tests.crash.bookkeeping import Standing, violations
 from tests.crash.town import BUYER, EXPECTED, PURPOSE, QUERY, Town, blueprint, ended, lasting, table
 
@@ -145,6 +147,18 @@ def test_a_metered_job_is_not_cancelled(town: Town) -> None:
     town.launch(PROVIDER)
     assert ended(job) is State.SETTLED
     assert table(job).equals(EXPECTED)
+
+
+def test_a_listener_gives_its_certificate_anew_only_when_it_changed(town: Town) -> None:
+    # gRPC 1.85 frees the former configuration while handshakes use it: one at every handshake lets any peer
+    # that connects several times at once end the process with a segmentation fault.
+    folder = town.folder / PROVIDER
+    identity = Identity.load(folder / "identity", (folder / "passphrase").read_text())
+    credentials = _Credentials(identity)
+    assert credentials._changed() is None
+    credentials.identity = replace(identity)
+    assert credentials._changed() is not None
+    assert credentials._changed() is None
 
 
 class _BreaksOnce:

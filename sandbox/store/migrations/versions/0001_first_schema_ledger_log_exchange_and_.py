@@ -209,7 +209,7 @@ def upgrade() -> None:
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("cells", sa.BigInteger(), nullable=False),
         sa.Column("compute_ms", sa.BigInteger(), nullable=False),
-        sa.Column("charge", sa.LargeBinary(), nullable=False),
+        sa.Column("document", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(
             ["job_id"],
             ["job.job_id"],
