@@ -19,6 +19,7 @@ from records.errors import (
     JobRefused,
     Reason,
     ResultWithheld,
+    StateConflict,
     UnknownObject,
 )
 from records.job import Acceptance, Cancellation, Job, Quote, RecordPin, ReleaseToken
@@ -215,7 +216,15 @@ class BuyerSession:
             issued_at=clock.to_text(now),
             expires_at=clock.to_text(now + JOB_TTL),
         )
-        await self._exchange.accept(self._caller, job_id, acceptance.sign(self._identity.signer).to_bytes())
+        try:
+            await self._exchange.accept(
+                self._caller, job_id, acceptance.sign(self._identity.signer).to_bytes()
+            )
+        except StateConflict:
+            # The answer to an earlier acceptance of this very quote was lost on the way.
+            stored = (await self.view(job_id)).acceptance
+            if not stored or Acceptance.unverified(stored).document.quote_digest != quote.digest:
+                raise
 
     async def cancel(self, job_id: str) -> None:
         """Order the job to stop; possible until METERED."""

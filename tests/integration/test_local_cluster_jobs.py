@@ -212,3 +212,12 @@ def test_the_sdk_works_beside_a_running_loop(acme: Buyer) -> None:
         return acme.sql(LOCAL, purpose="research").run().to_pandas()
 
     assert len(asyncio.run(cell())) > 0
+
+
+def test_a_quote_is_accepted_again_when_the_answer_was_lost(acme: Buyer) -> None:
+    job = acme.sql(LOCAL, purpose="research")
+    quote = job.quote()
+    session, loop = acme._session, acme._loop
+    loop.run(session.accept(job.id, quote.signed, None))
+    loop.run(session.accept(job.id, quote.signed, None))
+    assert job.result().to_arrow().num_rows > 0
