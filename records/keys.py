@@ -16,7 +16,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from records.errors import MalformedDocument, SignatureInvalid
 
 ED25519 = "ed25519"
-HPKE_SUITE = "hpke-mlkem768x25519-hkdfsha256-aes256gcm"
 
 Sign = Callable[[bytes], bytes]
 """Signs bytes with a private key that the caller never sees."""

@@ -194,11 +194,6 @@ def set_quote(connection: Connection, job_id: str, envelope: bytes) -> None:
     connection.execute(update(job).where(job.c.job_id == job_id).values(quote=envelope))
 
 
-def extend(connection: Connection, job_id: str, expires_at: datetime) -> None:
-    """Give a job a later end."""
-    connection.execute(update(job).where(job.c.job_id == job_id).values(expires_at=clock.to_text(expires_at)))
-
-
 def open_jobs(connection: Connection) -> list[str]:
     """Return the ids of all jobs that have not ended: what a restarted server takes up again."""
     rows = connection.execute(select(job.c.job_id).where(job.c.state.not_in(sorted(TERMINAL))))

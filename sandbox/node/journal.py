@@ -145,11 +145,6 @@ def attempt(connection: Connection, acceptance_digest: str, number: int) -> Row[
     return row
 
 
-def find_attempt(connection: Connection, acceptance_digest: str, number: int) -> Row[Any] | None:
-    """Return the row of an attempt, if there is one."""
-    return _attempt(connection, acceptance_digest, number)
-
-
 def last_attempt(connection: Connection, acceptance_digest: str) -> Row[Any] | None:
     """Return the latest attempt of an acceptance."""
     table = tables.attempt

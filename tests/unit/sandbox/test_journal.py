@@ -65,7 +65,6 @@ def test_what_is_voided_is_not_held(connection: Connection) -> None:
 def test_an_attempt_that_was_not_prepared_is_no_attempt(connection: Connection) -> None:
     with pytest.raises(StateConflict):
         journal.attempt(connection, "a", 1)
-    assert journal.find_attempt(connection, "a", 1) is None
     assert journal.last_attempt(connection, "a") is None
 
 
