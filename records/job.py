@@ -38,14 +38,33 @@ class RecordPin(Part):
     record_digest: str
 
 
+class WrappedKey(Part):
+    """The key of sealed parameters under one provider's sealing key: base64 of an HPKE ciphertext."""
+
+    party: str
+    wrapped: str
+
+
+class SealedParameters(Part):
+    """The literals of a query for the providers alone; see `sandbox.parameters`."""
+
+    commitment: str
+    ciphertext: str
+    keys: tuple[WrappedKey, ...]
+
+
 class Job(Document):
-    """One signed request of a buyer. Literals of `query` may be personal data: the log never holds it."""
+    """One signed request of a buyer.
+
+    Literals may be personal data: `query` has placeholders, and `parameters` what they stand for, sealed.
+    """
 
     kind: ClassVar[str] = "job"
     job_id: str
     buyer: str
     idempotency_key: str
     query: str
+    parameters: SealedParameters | None = None
     collection: str | None
     products: tuple[RecordPin, ...]
     purpose: str

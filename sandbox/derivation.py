@@ -21,6 +21,7 @@ from records.errors import JobRefused, MalformedDocument, Reason
 from records.job import Charge, Job, OpeningRecord, Technique
 from records.parties import CollectionMembership, PartyRecord, ProductRecord
 from sandbox.gate import costs
+from sandbox.sql import placeholders
 from sandbox.sql.catalogue import Catalogue, ProductFacts, Source, Unit
 from sandbox.sql.plan import MAX_GROUPS, Plan, plan
 
@@ -114,6 +115,24 @@ def derive(job: Job, facts: Facts) -> Derived:
         wire_bytes=cost.wire_bytes,
         charge=charge,
     )
+
+
+def require_sealed_literals(job: Job) -> None:
+    """Return if the query has placeholders only, and what they stand for is sealed to all its providers.
+
+    Raises:
+        MalformedDocument: it has literals, or the sealed parameters are for other parties.
+        LimitExceeded, JobRefused: see `sandbox.sql.grammar.parse`.
+    """
+    sealed_to = tuple(item.party for item in job.parameters.keys) if job.parameters else ()
+    due = providers_of(job) if placeholders.names(job.query) else ()
+    if sealed_to != due:
+        raise MalformedDocument("the literals of a query are sealed to exactly the providers of its products")
+
+
+def providers_of(job: Job) -> tuple[str, ...]:
+    """Return the providers of the products that a job reads, sorted."""
+    return tuple(sorted({pin.name.partition(".")[0] for pin in job.products}))
 
 
 def use_request(derived: Derived, job: Job, facts: Facts, product: str, now: datetime) -> UseRequest:

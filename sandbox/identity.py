@@ -184,6 +184,11 @@ class Identity:
         return self.keys.sealing
 
     @property
+    def sealing_keys(self) -> tuple[SealingKey, ...]:
+        """Open what was sealed to the party's sealing key, present or rotated away."""
+        return self.keys.sealing, *self.keys.former_sealing
+
+    @property
     def tls_key_pem(self) -> bytes:
         """The TLS private key, PKCS #8 PEM, for the TLS library alone."""
         return self.keys.tls.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

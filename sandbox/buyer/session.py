@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal, TypeVar
@@ -25,12 +25,14 @@ from records.errors import (
 from records.job import Acceptance, Cancellation, Job, Quote, RecordPin, ReleaseToken
 from records.keys import VerifyingKey
 from records.parties import CollectionMembership, PartyRecord, ProductRecord
+from sandbox import parameters
 from sandbox.buyer.opening import OpenedResult, open_result, verify_release
 from sandbox.derivation import Derived, Facts, derive
 from sandbox.identity import Identity
 from sandbox.lifecycle import TERMINAL, State
 from sandbox.ports import Caller, ExchangePort, JobEvent, JobView
 from sandbox.receipt import ExchangeKeys
+from sandbox.sql import placeholders
 from sandbox.sql.query import source_name
 from sandbox.wire.transfer import collect
 
@@ -119,22 +121,26 @@ class BuyerSession:
             JobRefused: it is of a kind that is not supported.
         """
         listing = await self.listing()
-        name = source_name(query)
+        template, values = placeholders.extract(query)
+        name = source_name(template)
         members = tuple(member.product for member in listing.collections.get(name, ()))
         if not members and name not in listing.products:
             raise UnknownObject("the query names no product or collection on offer; see `products()`")
         now = self._now()
+        job_id = ids.uuid7(now, secrets.token_bytes)
+        pins = tuple(
+            RecordPin(name=product, record_digest=listing.products[product].digest)
+            for product in sorted(members or (name,))
+        )
         job = Job(
             environment=self.keys.environment,
-            job_id=ids.uuid7(now, secrets.token_bytes),
+            job_id=job_id,
             buyer=self._identity.party,
             idempotency_key=secrets.token_hex(16),
-            query=query,
+            query=template,
+            parameters=parameters.seal(values, _sealing_keys(listing, pins), job_id) if values else None,
             collection=name if members else None,
-            products=tuple(
-                RecordPin(name=product, record_digest=listing.products[product].digest)
-                for product in sorted(members or (name,))
-            ),
+            products=pins,
             purpose=purpose,
             technique=technique,
             epsilon=epsilon,
@@ -320,6 +326,17 @@ def node_keys(listing: Listing, quote: Quote) -> dict[str, VerifyingKey]:
         if pin.name not in listing.parties or listing.parties[pin.name].digest != pin.record_digest:
             raise EvidenceError(f"the catalogue shows another `{pin.name}` than the accepted quote names")
     return {pin.name: listing.parties[pin.name].document.verifying_key for pin in quote.party_records}
+
+
+def _sealing_keys(listing: Listing, products: Iterable[RecordPin]) -> dict[str, bytes]:
+    """Return the public sealing keys of the providers of `products`, by name."""
+    keys = {}
+    for provider in {listing.products[pin.name].document.provider for pin in products}:
+        sealing_key = listing.parties[provider].document.sealing_key
+        if sealing_key is None:
+            raise EvidenceError(f"the record of `{provider}` names no sealing key")
+        keys[provider] = bytes.fromhex(sealing_key)
+    return keys
 
 
 def reasons_of(view: JobView) -> tuple[Reason, ...]:

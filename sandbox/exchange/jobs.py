@@ -23,6 +23,7 @@ from records.errors import (
 )
 from records.job import Acceptance, Cancellation, Job, Quote
 from records.keys import VerifyingKey
+from sandbox.derivation import require_sealed_literals
 from sandbox.exchange.tables import job, job_document, job_event
 from sandbox.lifecycle import TERMINAL, JobSnapshot, Outcome, State
 from sandbox.ports import JobEvent, JobView
@@ -41,8 +42,10 @@ def submit(
         RequestExpired: past its time, issued in the future, or valid for longer than a day.
         RequestReplayed: the idempotency key or the job id was used with another job.
         LimitExceeded: the buyer has too many open jobs.
+        MalformedDocument: the query holds literals; see `placeholders.names`.
     """
     signed = Job.verified(envelope, key, environment)
+    require_sealed_literals(signed.document)
     document = signed.document
     known = connection.execute(
         select(job.c.job_id, job.c.digest).where(

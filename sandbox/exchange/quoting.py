@@ -14,7 +14,7 @@ from records.errors import JobRefused, Reason, UnknownObject
 from records.job import Job, Quote, RecordPin
 from records.keys import Signer
 from records.parties import PartyRecord, ProductRecord
-from sandbox.derivation import LIMITS, Derived, Facts, derive
+from sandbox.derivation import LIMITS, Derived, Facts, derive, providers_of
 from sandbox.exchange import jobs, parties, registrations
 from sandbox.ports import AdmissionRequest
 
@@ -122,8 +122,7 @@ class Quoting:
 
 def _parties(connection: Connection, job: Job) -> list[Signed[PartyRecord]]:
     """Return the buyer and all who may compute: providers of the job, notaries, the exchange."""
-    providers = {pin.name.partition(".")[0] for pin in job.products}
-    wanted = {job.buyer, *providers}
+    wanted = {job.buyer, *providers_of(job)}
     return [
         record
         for record in parties.all_active(connection)

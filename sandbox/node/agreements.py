@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -14,30 +13,22 @@ from billing.tariff import ExchangeFees
 from records.document import Signed
 from records.errors import StateConflict
 from records.job import Acceptance, Quote
-from sandbox.derivation import Derived, derive
+from sandbox.derivation import derive
+from sandbox.identity import Identity
 from sandbox.node import attempts, journal
-from sandbox.node.decisions import VerifiedJob, verify
+from sandbox.node.decisions import Agreement, VerifiedJob, bound_parts, verify
 from sandbox.store import Store
 
 REMEMBERED = 256
 
 
-@dataclass(frozen=True, slots=True)
-class Agreement:
-    """An accepted quote with the verified job and what the node derives from it."""
-
-    verified: VerifiedJob
-    derived: Derived
-    quote: Signed[Quote]
-
-
 class Agreements:
     """The agreements of one node. What was derived once is remembered: it is a function of signed bytes."""
 
-    def __init__(self, store: Store, environment: str, first_use: Iterable[str]) -> None:
+    def __init__(self, store: Store, identity: Identity, first_use: Iterable[str]) -> None:
         """`first_use` are the roles whose keys may be pinned at first sight."""
         self._store = store
-        self._environment = environment
+        self._identity = identity
         self._first_use = frozenset(first_use)
         self._remembered: OrderedDict[str, Agreement] = OrderedDict()
 
@@ -50,7 +41,7 @@ class Agreements:
         """
         request = journal.admitted_request(connection, quote.document.job_digest)
         fees = ExchangeFees(quote.document.fee_basis_points, quote.document.tax_basis_points)
-        return verify(connection, request, self._environment, self._first_use, fees)
+        return verify(connection, request, self._identity.environment, self._first_use, fees)
 
     def of(self, acceptance_digest: str) -> Agreement:
         """Return what this node agreed to.
@@ -63,7 +54,8 @@ class Agreements:
             with self._store.begin() as connection:
                 quote = Quote.unverified(require_agreed(connection, acceptance_digest).quote)
                 verified = self.verified(connection, quote)
-            known = Agreement(verified, derive(verified.job.document, verified.facts), quote)
+            derived = derive(verified.job.document, verified.facts)
+            known = Agreement(verified, derived, quote, bound_parts(verified, derived, self._identity))
             self._remembered[acceptance_digest] = known
             if len(self._remembered) > REMEMBERED:
                 self._remembered.popitem(last=False)

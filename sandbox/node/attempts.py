@@ -31,7 +31,7 @@ from sandbox.identity import Identity
 from sandbox.link.mesh import Mesh
 from sandbox.node import computation, journal
 from sandbox.node.computation import Computed, RunPart
-from sandbox.node.decisions import VerifiedJob
+from sandbox.node.decisions import Agreement
 from sandbox.node.keys import AttemptSecrets, attempt_context
 from sandbox.sealing import SealContext, seal_share, share_commitment
 from sandbox.sql.plan import LocalPart
@@ -97,9 +97,7 @@ class Attempts:
         self,
         acceptance_digest: str,
         number: int,
-        verified: VerifiedJob,
-        derived: Derived,
-        quote: Signed[Quote],
+        agreement: Agreement,
         envelopes: tuple[bytes, ...],
     ) -> bytes:
         """Run the attempt once and return the signed outcome; a repeated call returns the same.
@@ -116,8 +114,8 @@ class Attempts:
         if key not in self._running:
             if row.status != "prepared" or key not in self._live:
                 raise StateConflict("the attempt was lost; prepare the next one")
-            peers = self._verified_keys(acceptance_digest, number, verified, quote, envelopes)
-            self._running[key] = asyncio.create_task(self._run(key, derived, quote, peers))
+            peers = self._verified_keys(acceptance_digest, number, agreement, envelopes)
+            self._running[key] = asyncio.create_task(self._run(key, agreement, peers))
             self._running[key].add_done_callback(lambda done: self._forget(key, done))
         return await asyncio.shield(self._running[key])
 
@@ -157,36 +155,34 @@ class Attempts:
         self,
         acceptance_digest: str,
         number: int,
-        verified: VerifiedJob,
-        quote: Signed[Quote],
+        agreement: Agreement,
         envelopes: tuple[bytes, ...],
     ) -> dict[str, AttemptKeys]:
+        known = agreement.verified.keys
         found: dict[str, AttemptKeys] = {}
         for envelope in envelopes:
             name = AttemptKeys.unverified(envelope).document.node
-            if name not in verified.keys:
+            if name not in known:
                 raise EvidenceError(f"`{name}` is no node of this job")
-            keys = AttemptKeys.verified(envelope, verified.keys[name], self._identity.environment).document
+            keys = AttemptKeys.verified(envelope, known[name], self._identity.environment).document
             if (keys.acceptance_digest, keys.attempt) != (acceptance_digest, number):
                 raise EvidenceError(f"the keys of `{name}` belong to another attempt")
             found[name] = keys
-        if set(found) != set(quote.document.nodes):
+        if set(found) != set(agreement.quote.document.nodes):
             raise EvidenceError("the keys are not those of exactly the nodes of this job")
         return found
 
-    async def _run(
-        self, key: tuple[str, int], derived: Derived, quote: Signed[Quote], peers: dict[str, AttemptKeys]
-    ) -> bytes:
+    async def _run(self, key: tuple[str, int], agreement: Agreement, peers: dict[str, AttemptKeys]) -> bytes:
         acceptance_digest, number = key
         with self._store.begin() as connection:
             journal.change_attempt(connection, acceptance_digest, number, ("prepared",), status="started")
-        secrets = self._secrets(key, derived, peers)
+        secrets = self._secrets(key, agreement.derived, peers)
         watch = Stopwatch()
         try:
             with watch.measure("attempt"):
-                computed = await asyncio.to_thread(self._compute, key, derived, secrets, watch)
+                computed = await asyncio.to_thread(self._compute, key, agreement, secrets, watch)
                 with watch.measure("seal"):
-                    return await asyncio.to_thread(self._seal, key, quote, peers, computed)
+                    return await asyncio.to_thread(self._seal, key, agreement.quote, peers, computed)
         except (PeerUnavailable, UnknownObject) as fault:
             # What a peer did is not for the exchange to see as this node's silence: the attempt is lost.
             logger.warning("attempt lost", extra={"attempt": number, "fault": fault.code})
@@ -214,11 +210,13 @@ class Attempts:
         )
 
     def _compute(
-        self, key: tuple[str, int], derived: Derived, secrets: AttemptSecrets, watch: Stopwatch
+        self, key: tuple[str, int], agreement: Agreement, secrets: AttemptSecrets, watch: Stopwatch
     ) -> Computed:
+        derived = agreement.derived
+
         def run_part(part: LocalPart) -> pa.Table:
             with watch.measure("local_sql"):
-                return self._run_part(part)
+                return self._run_part(agreement.own_parts[part.product])
 
         if derived.technique == "local":
             return computation.run_local(derived, run_part)

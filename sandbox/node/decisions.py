@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -17,9 +17,21 @@ from records.errors import EvidenceError, JobRefused, NotPermitted, Reason, Requ
 from records.job import Acceptance, Job, Quote
 from records.keys import VerifyingKey
 from records.parties import CollectionMembership, PartyRecord, ProductRecord
-from sandbox.derivation import Derived, Facts, buyer_facts, derive, party_facts, use_request
+from sandbox import parameters
+from sandbox.derivation import (
+    Derived,
+    Facts,
+    buyer_facts,
+    derive,
+    party_facts,
+    require_sealed_literals,
+    use_request,
+)
+from sandbox.identity import Identity
 from sandbox.node import pins, uses
 from sandbox.ports import AdmissionRequest, Caller
+from sandbox.sql import placeholders
+from sandbox.sql.plan import LocalPart
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +42,17 @@ class VerifiedJob:
     facts: Facts
     keys: Mapping[str, VerifyingKey]
     records: tuple[Signed[PartyRecord], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """An accepted quote with the verified job and what the node derives from it."""
+
+    verified: VerifiedJob
+    derived: Derived
+    quote: Signed[Quote]
+    own_parts: Mapping[str, LocalPart]
+    """By product, the parts that this node's own engine runs, with the literals of the query."""
 
 
 def verify(
@@ -73,18 +96,24 @@ def verify(
 
 
 def reasons_against(
-    connection: Connection, node: str, verified: VerifiedJob, now: datetime
+    connection: Connection, identity: Identity, verified: VerifiedJob, now: datetime
 ) -> tuple[Derived | None, tuple[Reason, ...]]:
-    """Derive the job and return all reasons why this node refuses it; none: it permits."""
-    job = verified.job.document
+    """Derive the job and return all reasons why this node refuses it; none: it permits.
+
+    Raises:
+        EvidenceError, MalformedDocument: see `bound_parts`.
+    """
+    job, node = verified.job.document, identity.party
     if clock.from_text(job.expires_at) <= now:
         return None, (
             Reason(node, "job.expires_at", "a job past its time", "a valid job", "submit it again"),
         )
+    require_sealed_literals(job)
     try:
         derived = derive(job, verified.facts)
     except JobRefused as refusal:
         return None, refusal.reasons
+    bound_parts(verified, derived, identity)
     reasons: list[Reason] = []
     for product, terms in derived.terms.items():
         if terms.provider == node:
@@ -94,6 +123,25 @@ def reasons_against(
     if job.epsilon is not None:
         reasons.append(Reason(node, "epsilon", "differential privacy", "none", "submit the job without ε"))
     return derived, tuple(reasons)
+
+
+def bound_parts(verified: VerifiedJob, derived: Derived, identity: Identity) -> dict[str, LocalPart]:
+    """Return, by product, the parts of a plan that this node's own engine runs, with their literals.
+
+    The plan of the filled query must be the agreed one in all but the text of its parts.
+
+    Raises:
+        EvidenceError: the literals are not sealed to this node, or change more than they may.
+        MalformedDocument: they do not fit their places in the query.
+    """
+    job, node = verified.job.document, identity.party
+    if node not in derived.providers:
+        return {}
+    query = placeholders.fill(job.query, parameters.unseal(job, node, identity.sealing_keys))
+    filled = derive(job.model_copy(update={"query": query}), verified.facts).plan
+    if replace(filled, parts=derived.plan.parts) != derived.plan:
+        raise EvidenceError("the literals of the query change its plan")
+    return {part.product: part for part in filled.parts if part.provider == node}
 
 
 def check_quote(

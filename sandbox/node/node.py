@@ -90,7 +90,7 @@ class Node:
         self._on_record = on_record
         self._shelf = Shelf()
         self._releasing = asyncio.Lock()
-        self._agreements = Agreements(store, identity.environment, chosen.first_use)
+        self._agreements = Agreements(store, identity, chosen.first_use)
         self._attempts = Attempts(identity, store, open_mesh, self._shelf.run, clock)
         document = exchange_record.document
         if document.log_key is None:
@@ -206,7 +206,7 @@ class Node:
                 if before.status == "void":
                     raise StateConflict("this acceptance was voided; ask for a new quote")
                 return bytes(before.hold)
-            derived, reasons = reasons_against(connection, self._identity.party, verified, self._now())
+            derived, reasons = reasons_against(connection, self._identity, verified, self._now())
             if reasons or derived is None:
                 raise JobRefused(reasons)
             check_quote(verified, derived, quote, acceptance, self._now())
@@ -246,9 +246,7 @@ class Node:
         """See `NodePort`."""
         require_exchange(caller)
         agreement = self._agreements.of(acceptance_digest)
-        statement = await self._attempts.execute(
-            acceptance_digest, attempt, agreement.verified, agreement.derived, agreement.quote, keys
-        )
+        statement = await self._attempts.execute(acceptance_digest, attempt, agreement, keys)
         if SealedResult.unverified(statement).document.verdict == "withheld":
             # R12: a withheld result consumes its use, or withholding would be a free oracle.
             with self._store.begin() as connection:
@@ -348,7 +346,7 @@ class Node:
             )
             for record in verified.records:
                 self._on_record(record)
-            derived, reasons = reasons_against(connection, self._identity.party, verified, self._now())
+            derived, reasons = reasons_against(connection, self._identity, verified, self._now())
         except JobRefused as refusal:
             return None, refusal.reasons
         except UsufructError as fault:

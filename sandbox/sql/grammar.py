@@ -13,6 +13,7 @@ case. Messages hold positions and names of constructs, never text of the query.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator, Mapping
 
 import sqlglot
@@ -31,6 +32,8 @@ MAX_QUERY_BYTES = 64 * 1024
 MAX_TREE_DEPTH = 128
 MAX_PARENTHESES = 24
 MAX_PREFIX_OPERATORS = 8
+PLACEHOLDER = re.compile(r"[nt]([1-9]\d{0,3})")
+"""What stands for a literal in a signed query; see `sandbox.sql.placeholders`."""
 
 _TOO_DEEP = "the query is nested too deeply; write IN for a chain of OR, and fewer parentheses"
 _NO_SELECT = refusal("statement", "a statement other than SELECT", "send one SELECT")
@@ -64,6 +67,7 @@ ALLOWED: Mapping[type[exp.Expr], frozenset[str]] = {
     exp.Count: frozenset({"this", "big_int"}),
     exp.Boolean: frozenset({"this"}),
     exp.Literal: frozenset({"this", "is_string"}),
+    exp.Placeholder: frozenset({"this"}),
     exp.Like: frozenset({"this", "expression", "negate"}),
     exp.In: frozenset({"this", "expressions"}),
     exp.Between: frozenset({"this", "low", "high"}),
@@ -174,7 +178,7 @@ def _require_allowed(tree: exp.Expr) -> None:
         node, depth = pending.pop()
         if depth > MAX_TREE_DEPTH:
             raise LimitExceeded(_TOO_DEEP)
-        if type(node) not in ALLOWED or (isinstance(node, exp.Select) and node is not tree):
+        if not _is_allowed(node) or (isinstance(node, exp.Select) and node is not tree):
             construct, remedy = _unsupported(node)
             refused[construct] = (_name(node), remedy)
             continue
@@ -183,7 +187,7 @@ def _require_allowed(tree: exp.Expr) -> None:
             if argument in ALLOWED[type(node)] or (value in (None, False, []) and not children):
                 pending.extend((child, depth + 1) for child in children)
                 continue
-            unknown = [child for child in children if type(child) not in ALLOWED]
+            unknown = [child for child in children if not _is_allowed(child)]
             construct, remedy = _unsupported(unknown[0] if unknown else node)
             refused[construct] = (f"{_name(node)} with `{argument.strip('_')}`", remedy)
     if refused:
@@ -192,6 +196,12 @@ def _require_allowed(tree: exp.Expr) -> None:
                 refusal(construct, wanted, remedy) for construct, (wanted, remedy) in sorted(refused.items())
             )
         )
+
+
+def _is_allowed(node: exp.Expr) -> bool:
+    if isinstance(node, exp.Placeholder):
+        return PLACEHOLDER.fullmatch(node.name) is not None
+    return type(node) in ALLOWED
 
 
 def _children(value: object) -> Iterator[exp.Expr]:

@@ -19,7 +19,7 @@ from sandbox.sql.refusal import refusal
 
 MAX_LIST_TERMS = 1000
 
-_NUMBER = re.compile(r"(\d*)(?:\.(\d*))?(?:[eE][+-]?\d{1,2})?")
+_NUMBER = re.compile(r"(?=\.?\d)(\d*)(?:\.(\d*))?(?:[eE][+-]?\d{1,2})?")
 _MAX_DIGITS = 18
 """A BIGINT column compared with a literal of 18 digits still fits DuckDB's 38 digits."""
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
@@ -78,7 +78,7 @@ def _test(node: exp.Expr, types: Mapping[str, str]) -> exp.Expr:
             return node
         case exp.Is(this=exp.Column() as column, expression=exp.Boolean()):
             wanted: Family = "boolean"
-        case exp.Like(this=exp.Column() as column, expression=exp.Literal(is_string=True)):
+        case exp.Like(this=exp.Column() as column, expression=pattern) if _is_text(pattern):
             wanted = "text"
         case _:
             raise _unsupported()
@@ -141,21 +141,21 @@ def _literal(node: exp.Expr) -> _Operand:
             return _Operand(node, None, is_literal=True)
         case exp.Boolean():
             return _Operand(node, "boolean", is_literal=True)
-        case exp.Literal(is_string=True):
+        case exp.Literal() | exp.Placeholder() if _is_text(node):
             return _Operand(node, "text", is_literal=True)
-        case exp.Literal():
-            _require_number(node.name)
+        case exp.Placeholder():
             return _Operand(node, "number", is_literal=True)
-        case exp.Cast(this=exp.Literal(is_string=True) as text, to=exp.DataType(this=kind)) if (
-            kind in _MOMENTS
-        ):
+        case exp.Literal():
+            require_number(node.name)
+            return _Operand(node, "number", is_literal=True)
+        case exp.Cast(this=text, to=exp.DataType(this=kind)) if kind in _MOMENTS and _is_text(text):
             return _moment(text, _MOMENTS[kind])
     raise _unsupported()
 
 
 def _term(operand: _Operand) -> exp.Expr:
     """Return the operand in parentheses where the tree's shape would be lost in text."""
-    atom = isinstance(operand.node, (exp.Column, exp.Literal))
+    atom = isinstance(operand.node, (exp.Column, exp.Literal, exp.Placeholder))
     return operand.node if atom else exp.Paren(this=operand.node)
 
 
@@ -176,7 +176,16 @@ def _aligned(operands: list[_Operand]) -> list[_Operand]:
     return operands
 
 
+def _is_text(node: exp.Expr) -> bool:
+    """Tell whether a node is a text, or stands for one; see `sandbox.sql.placeholders`."""
+    if isinstance(node, exp.Placeholder):
+        return node.name.startswith("t")
+    return isinstance(node, exp.Literal) and bool(node.is_string)
+
+
 def _moment(literal: exp.Expr, kind: Family) -> _Operand:
+    if isinstance(literal, exp.Placeholder):  # its value is checked where it is filled in
+        return _Operand(exp.cast(literal, kind.upper()), kind, is_literal=True)
     form = _DATE if kind == "date" else _TIMESTAMP
     try:
         if not form.fullmatch(literal.name):
@@ -190,7 +199,12 @@ def _moment(literal: exp.Expr, kind: Family) -> _Operand:
     return _Operand(exp.cast(exp.Literal.string(text), kind.upper()), kind, is_literal=True)
 
 
-def _require_number(text: str) -> None:
+def require_number(text: str) -> None:
+    """Return if `text` is a number as a query may hold it.
+
+    Raises:
+        MalformedDocument: more than 18 digits, or no usual form.
+    """
     match = _NUMBER.fullmatch(text)
     if match is None or len((match[1] or "") + (match[2] or "")) > _MAX_DIGITS:
         raise MalformedDocument(f"a number in the query has more than {_MAX_DIGITS} digits, or no usual form")

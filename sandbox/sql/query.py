@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -182,8 +183,9 @@ def _qualified(tree: exp.Select, source: Source) -> exp.Select:
     aliases = {item.alias.lower() for item in tree.expressions if isinstance(item, exp.Alias)}
     for column in tree.find_all(exp.Column):
         if not isinstance(column.this, exp.Star) and column.name.lower() not in known | aliases:
-            meta = column.this.meta
-            raise UnknownObject(f"no such column at line {meta.get('line')}, column {meta.get('col')}")
+            close = difflib.get_close_matches(column.name.lower(), sorted(known), n=1)
+            nearest = f"; the nearest is `{close[0]}`" if close else ""
+            raise UnknownObject(f"the query names a column that `{source.name}` does not have{nearest}")
     table.replace(exp.table_("source", alias=table.alias or table.name))
     schema: dict[str, object] = {"source": dict(source.columns)}
     try:

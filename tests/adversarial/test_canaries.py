@@ -1,8 +1,6 @@
-"""The exchange sees no row and no result: canaries are planted, jobs run, and every byte it has is searched.
+"""The exchange sees no row, no result and no literal: canaries are planted, jobs run, every byte is searched.
 
-One exception stands in the design's table *Who may learn what*: the exchange sees the text of a query with
-its literals, because it plans and prices it. Literals are therefore searched where others look: in the log
-and the openings beside it, in receipts, and in all that any party writes to its log output.
+It plans and prices queries with placeholders; their values travel sealed to the providers.
 """
 
 # ruff: noqa: S608 - literals are the canaries
@@ -24,14 +22,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from sqlalchemy import select
 
-from billing.tables import log_leaf
 from records.errors import JobRefused, ResultWithheld
-from sandbox.exchange import tables
+from sandbox.exchange import jobs
 from sandbox.link.mesh import Mesh
 from sandbox.local import LocalCluster
 from sandbox.node import attempts
+from sandbox.node.products import Shelf
+from sandbox.sql import placeholders
+from sandbox.sql.plan import LocalPart
 from tests.adversarial.canaries import Canary
 from tests.adversarial.town import Tap
 from tests.adversarial.walls import standing
@@ -94,9 +93,9 @@ class Evidence:
     relayed: list[bytes] = field(default_factory=list)
     framed: list[bytes] = field(default_factory=list)
     logged: list[str] = field(default_factory=list)
-    proven: bytes = b""
     sources: bytes = b""
     opened: list[bytes] = field(default_factory=list)
+    pushed: list[str] = field(default_factory=list)
 
 
 class Recorder:
@@ -185,12 +184,12 @@ def evidence(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
     return found
 
 
-@pytest.mark.parametrize("canary", [*IN_ROWS, *IN_RESULTS], ids=str)
+@pytest.mark.parametrize("canary", [*IN_ROWS, *IN_RESULTS, *IN_QUERIES], ids=str)
 class TestExchange:
-    def test_stores_no_row_and_no_result(self, canary: Canary, evidence: Evidence) -> None:
+    def test_stores_none(self, canary: Canary, evidence: Evidence) -> None:
         assert not canary.is_in(evidence.stored)
 
-    def test_relays_no_row_and_no_result(self, canary: Canary, evidence: Evidence) -> None:
+    def test_relays_none(self, canary: Canary, evidence: Evidence) -> None:
         assert not canary.is_in(b"\n".join(evidence.relayed))
 
     def test_nobody_logs_it(self, canary: Canary, evidence: Evidence) -> None:
@@ -200,26 +199,14 @@ class TestExchange:
         assert not canary.is_in(b"\n".join(evidence.framed))
 
 
-@pytest.mark.parametrize("canary", IN_QUERIES, ids=str)
-class TestLiterals:
-    def test_log_openings_and_receipts_hold_none(self, canary: Canary, evidence: Evidence) -> None:
-        assert not canary.is_in(evidence.proven)
-
-    def test_nobody_logs_it(self, canary: Canary, evidence: Evidence) -> None:
-        assert not canary.is_in("\n".join(evidence.logged).encode())
-
-    def test_no_frame_between_nodes_holds_it(self, canary: Canary, evidence: Evidence) -> None:
-        assert not canary.is_in(b"\n".join(evidence.framed))
-
-    def test_control_the_exchange_has_it_in_the_signed_job(self, canary: Canary, evidence: Evidence) -> None:
-        assert canary.is_in(evidence.stored)
-        assert canary.is_in(b"\n".join(evidence.relayed))
-
-
 class TestControls:
     @pytest.mark.parametrize("canary", IN_ROWS, ids=str)
     def test_providers_files_hold_it(self, canary: Canary, evidence: Evidence) -> None:
         assert canary.is_in(evidence.sources)
+
+    @pytest.mark.parametrize("canary", IN_QUERIES, ids=str)
+    def test_the_providers_engines_ran_it(self, canary: Canary, evidence: Evidence) -> None:
+        assert canary.is_in("\n".join(evidence.pushed).encode())
 
     @pytest.mark.parametrize("canary", IN_RESULTS, ids=str)
     def test_the_buyer_opened_it(self, canary: Canary, evidence: Evidence) -> None:
@@ -229,7 +216,7 @@ class TestControls:
         assert any("job advanced" in line or "withheld" in line for line in evidence.logged)
         assert min(len(evidence.relayed), len(evidence.framed), len(evidence.opened)) > 1
         assert b"SQLite format 3" in evidence.stored
-        assert b"sha256:" in evidence.proven
+        assert Canary("placeholder", "AND amount <> $n").is_in(evidence.stored)
 
     @pytest.mark.parametrize("canary", [*IN_ROWS, *IN_RESULTS], ids=str)
     @pytest.mark.parametrize("before", range(3))
@@ -257,9 +244,35 @@ class TestControls:
             assert canary.is_in(found.stored)
             assert canary.is_in(b"\n".join(found.relayed))
 
+    def test_with_literals_in_the_text_the_exchange_has_them(self, tmp_path: Path) -> None:
+        def unhidden(query: str) -> tuple[str, tuple[str, ...]]:
+            return query, ()
+
+        def lenient(_: object) -> None:
+            return
+
+        found = Evidence()
+        walls = (placeholders, "extract", unhidden), (jobs, "require_sealed_literals", lenient)
+        with standing(False, *walls), _cluster(found, tmp_path) as cluster:
+            job = cluster.buyer("acme", funds={"CNY": 1_000_000}).sql(
+                FILTERED.format(source="alice.people"), purpose="research"
+            )
+            with pytest.raises(JobRefused, match="holds no literals"):  # the providers look again
+                job.submit()
+            found.stored = _files(tmp_path / "home" / "exchange")
+        for canary in IN_QUERIES:
+            assert canary.is_in(found.stored)
+            assert canary.is_in(b"\n".join(found.relayed))
+
 
 def _run_everything(found: Evidence, folder: Path) -> None:
-    with _cluster(found, folder) as cluster:
+    honest = Shelf.run
+
+    def watched(shelf: Shelf, part: LocalPart) -> pa.Table:
+        found.pushed.append(part.sql)
+        return honest(shelf, part)
+
+    with standing(False, (Shelf, "run", watched)), _cluster(found, folder) as cluster:
         buyer = cluster.buyer("acme", funds={"CNY": 1_000_000})
         for source in ("alice.people", "everyone"):
             result = buyer.sql(FILTERED.format(source=source), purpose="research", max_groups=64).run()
@@ -269,13 +282,6 @@ def _run_everything(found: Evidence, folder: Path) -> None:
             with suppress(JobRefused):
                 buyer.sql(REFUSED.format(source=source), purpose="research").quote()
         found.stored = _files(folder / "home" / "exchange")
-        with cluster._store.read() as connection:
-            leaves = connection.execute(select(log_leaf.c.leaf)).scalars().all()
-            fields = connection.execute(select(tables.log_field.c.value)).scalars().all()
-            receipts = connection.execute(
-                select(tables.job_document.c.envelope).where(tables.job_document.c.kind == "receipt")
-            ).scalars()
-            found.proven = b"\n".join((*leaves, *fields, *receipts.all()))
     found.stored += _files(folder / "home" / "exchange")
     found.sources = _files(folder / "sources")
 
