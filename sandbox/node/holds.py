@@ -58,14 +58,14 @@ def end_expired(connection: Connection, party: str, now: datetime) -> None:
 async def learn_ends(
     store: Store, exchange: ExchangePort, caller: Caller, keys: ExchangeKeys, now: Clock
 ) -> None:
-    """End what is still held for jobs that have ended, on their receipts.
+    """Fetch the receipts of jobs that have ended, and end what is still held for them.
 
     Raises:
         PeerUnavailable: the exchange is away; ask again later.
         SignatureInvalid, EvidenceError: a receipt proves nothing.
     """
     with store.read() as connection:
-        waiting = journal.held_jobs(connection)
+        waiting = journal.jobs_without_receipt(connection)
     for acceptance_digest, job_id in waiting.items():
         try:
             envelope = await exchange.receipt(caller, job_id)

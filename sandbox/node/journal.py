@@ -11,7 +11,7 @@ from records import canonical
 from records.canonical import Json
 from records.document import Signed
 from records.errors import EvidenceError, StateConflict, UnknownObject
-from records.job import Acceptance, Job, Quote
+from records.job import Acceptance, Quote
 from records.parties import PartyRecord, ProductRecord
 from sandbox.node import tables
 from sandbox.ports import AdmissionRequest
@@ -80,12 +80,13 @@ def parties_of_held(connection: Connection) -> list[Signed[PartyRecord]]:
     return list(newest.values())
 
 
-def held_jobs(connection: Connection) -> dict[str, str]:
-    """Return {acceptance digest: job id} of all jobs whose uses are still held."""
-    requests = {
-        row.acceptance_digest: admitted_request(connection, row.job_digest) for row in held(connection)
-    }
-    return {digest: Job.unverified(request.job).document.job_id for digest, request in requests.items()}
+def jobs_without_receipt(connection: Connection) -> dict[str, str]:
+    """Return {acceptance digest: job id} of all jobs that hold or consumed uses and have no receipt yet."""
+    table = tables.agreed
+    query = select(table.c.acceptance_digest, table.c.job_id).where(
+        table.c.status != "void", table.c.job_id.not_in(select(tables.receipt.c.job_id))
+    )
+    return {row.acceptance_digest: row.job_id for row in connection.execute(query)}
 
 
 def agreed(connection: Connection, acceptance_digest: str) -> Row[Any] | None:
@@ -96,7 +97,11 @@ def agreed(connection: Connection, acceptance_digest: str) -> Row[Any] | None:
 
 
 def keep_agreed(
-    connection: Connection, quote: Signed[Quote], acceptance: Signed[Acceptance], hold: bytes
+    connection: Connection,
+    job_id: str,
+    quote: Signed[Quote],
+    acceptance: Signed[Acceptance],
+    hold: bytes,
 ) -> None:
     """Write down an accepted quote; a job is agreed to once (R3).
 
@@ -111,6 +116,7 @@ def keep_agreed(
         insert(table).values(
             acceptance_digest=acceptance.digest,
             job_digest=job_digest,
+            job_id=job_id,
             quote=quote.to_bytes(),
             acceptance=acceptance.to_bytes(),
             hold=hold,

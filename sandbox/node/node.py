@@ -155,7 +155,7 @@ class Node:
         await self._exchange().join_collection(self._caller, signed.to_bytes())
 
     async def learn_ends(self) -> None:
-        """End the holds of jobs that ended while the exchange could not reach this node."""
+        """Fetch the receipts of jobs that ended while the exchange could not reach this node."""
         await holds.learn_ends(self._store, self._exchange(), self._caller, self._exchange_keys, self._now)
 
     def close(self) -> None:
@@ -222,7 +222,7 @@ class Node:
                 state_digest=uses.state_digest(connection, self._salt),
                 issued_at=clock.to_text(self._now()),
             ).sign(self._identity.signer)
-            journal.keep_agreed(connection, quote, acceptance, hold.to_bytes())
+            journal.keep_agreed(connection, job.job_id, quote, acceptance, hold.to_bytes())
             return hold.to_bytes()
 
     async def void(self, caller: Caller, acceptance_digest: str) -> None:

@@ -47,6 +47,7 @@ agreed = Table(
     metadata,
     Column("acceptance_digest", String, primary_key=True),
     Column("job_digest", String, nullable=False, unique=True),
+    Column("job_id", String, nullable=False),
     Column("quote", LargeBinary, nullable=False),
     Column("acceptance", LargeBinary, nullable=False),
     Column("hold", LargeBinary, nullable=False),

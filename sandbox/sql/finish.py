@@ -5,11 +5,10 @@ The same function finishes a provider's own result and sums opened from shares.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from connectors.column_types import arrow_type
 from records.errors import LimitExceeded
@@ -42,7 +41,7 @@ def finish(plan: Plan, keys: Sequence[pa.Array], measures: Mapping[str, pa.Array
             columns.append(_value(measures[first], by_name[first], output))
     rows = _sorted_rows(columns, plan.order)
     names = [output.name for output in plan.outputs]
-    return pa.table(columns, names=names).take(pa.array(rows[: plan.limit], pa.int64()))
+    return pa.table(columns, names=names).take(rows[: plan.limit])
 
 
 def _value(column: pa.Array, measure: Measure, output: Output) -> pa.Array:
@@ -70,25 +69,27 @@ def _quotient(dividends: pa.Array, divisors: pa.Array, scale: int) -> pa.Array:
     return pa.array(values, pa.float64())
 
 
-def _sorted_rows(columns: Sequence[pa.Array], order: Sequence[OrderKey]) -> list[int]:
-    """Return the indices of the rows in order, by stable sorts from the last key to the first."""
+def _sorted_rows(columns: Sequence[pa.Array], order: Sequence[OrderKey]) -> pa.Array:
+    """Return the indices of the rows in order; NaN is the greatest number, as in DuckDB.
+
+    Arrow puts NULL and NaN to one end whatever the direction, so each key sorts by flags for the two first.
+    """
     ordered = {key.output for key in order}
     rest = [OrderKey(index) for index in range(len(columns)) if index not in ordered]
-    rows = list(range(len(columns[0])))
-    for key in reversed((*order, *rest)):
-        values = [_rank(value) for value in columns[key.output].to_pylist()]
-        rows.sort(key=_sort_key(values, key), reverse=key.descending)
-    return rows
+    sorted_by: list[tuple[pa.Array, str]] = []
+    for key in (*order, *rest):
+        column = columns[key.output]
+        direction = "descending" if key.descending else "ascending"
+        sorted_by.append((pc.is_null(column), "descending" if key.nulls_first else "ascending"))
+        if pa.types.is_floating(column.type):
+            sorted_by.append((pc.is_nan(column), direction))
+            column = pc.if_else(pc.is_nan(column), None, column)
+        sorted_by.append((column, direction))
+    names = [str(index) for index in range(len(sorted_by))]
+    table = pa.table([_sortable(column) for column, _ in sorted_by], names=names)
+    keys = [(name, direction) for name, (_, direction) in zip(names, sorted_by, strict=True)]
+    return pc.sort_indices(table, sort_keys=keys)
 
 
-def _sort_key(values: list[Any], key: OrderKey) -> Callable[[int], Any]:
-    # Reversing turns NULLs round as well, so their side is chosen before it.
-    null_side = 0 if key.nulls_first != key.descending else 2
-    return lambda row: (null_side,) if values[row] is None else (1, values[row])
-
-
-def _rank(value: Any) -> Any:
-    """Return what sorts like `value` in DuckDB, where NaN is the greatest number."""
-    if isinstance(value, float):
-        return (1, 0.0) if math.isnan(value) else (0, value)
-    return value
+def _sortable(column: pa.Array) -> pa.Array:
+    return column.cast(pa.int8()) if pa.types.is_boolean(column.type) else column

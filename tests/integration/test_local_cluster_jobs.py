@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from records.errors import JobEnded, StateConflict, UnknownObject, UsufructError
+from records.errors import JobEnded, PeerUnavailable, StateConflict, UnknownObject, UsufructError
 from records.job import Receipt, ReleaseToken
 from sandbox.buyer.client import Buyer, BuyerJob, ReceiptView, Result
 from sandbox.local import LocalCluster
+from sandbox.node import journal
 from sandbox.ports import Caller
 from tests.integration.airlines import AIRLINES, open_cluster
 
@@ -221,3 +222,25 @@ def test_a_quote_is_accepted_again_when_the_answer_was_lost(acme: Buyer) -> None
     loop.run(session.accept(job.id, quote.signed, None))
     loop.run(session.accept(job.id, quote.signed, None))
     assert job.result().to_arrow().num_rows > 0
+
+
+def test_a_node_that_was_away_at_settlement_fetches_its_receipt_later(
+    cluster: LocalCluster, acme: Buyer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node, delivered = cluster._node("alice"), []
+
+    async def away(*_: object) -> None:
+        delivered.append("tried")
+        raise PeerUnavailable("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(node, "settle", away)
+        job = acme.sql(LOCAL, purpose="research")
+        job.run()
+    with node._store.read() as connection:
+        assert delivered
+        assert job.id in journal.jobs_without_receipt(connection).values()
+    cluster._loop.run(node.learn_ends())
+    with node._store.read() as connection:
+        assert job.id not in journal.jobs_without_receipt(connection).values()
+        assert journal.held(connection) == []

@@ -44,19 +44,19 @@ def test_a_job_never_admitted_is_unknown(connection: Connection) -> None:
 def test_a_job_is_agreed_to_once(connection: Connection) -> None:
     of = quote(job())
     first = acceptance(of)
-    journal.keep_agreed(connection, of, first, b"hold")
+    journal.keep_agreed(connection, "job", of, first, b"hold")
     row = journal.agreed(connection, first.digest)
     assert row is not None
     assert (row.hold, row.status) == (b"hold", "held")
     second = acceptance(of, issued_at="2026-01-31T12:00:01.000Z")
     assert second.digest != first.digest
     with pytest.raises(EvidenceError):
-        journal.keep_agreed(connection, of, second, b"hold")
+        journal.keep_agreed(connection, "job", of, second, b"hold")
 
 
 def test_what_is_voided_is_not_held(connection: Connection) -> None:
     of = acceptance(quote(job()))
-    journal.keep_agreed(connection, quote(job()), of, b"hold")
+    journal.keep_agreed(connection, "job", quote(job()), of, b"hold")
     assert len(journal.held(connection)) == 1
     journal.set_status(connection, of.digest, "void")
     assert journal.held(connection) == []

@@ -228,6 +228,7 @@ def upgrade() -> None:
         "agreed",
         sa.Column("acceptance_digest", sa.String(), nullable=False),
         sa.Column("job_digest", sa.String(), nullable=False),
+        sa.Column("job_id", sa.String(), nullable=False),
         sa.Column("quote", sa.LargeBinary(), nullable=False),
         sa.Column("acceptance", sa.LargeBinary(), nullable=False),
         sa.Column("hold", sa.LargeBinary(), nullable=False),
