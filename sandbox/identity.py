@@ -41,7 +41,11 @@ AT_REST_KEY_BYTES = 32
 
 @dataclass(frozen=True, slots=True, repr=False)
 class PrivateKeys:
-    """All private keys of a party. `former_sealing` opens what was sealed before a rotation."""
+    """All private keys of a party, and what is left of former ones.
+
+    `former_sealing` opens what was sealed before a rotation; `former_signing` are the public keys, in their
+    JSON form, under which the party's own earlier documents verify.
+    """
 
     tls: ec.EllipticCurvePrivateKey
     signing: Ed25519PrivateKey
@@ -49,6 +53,7 @@ class PrivateKeys:
     at_rest: bytes
     log: Ed25519PrivateKey | None
     former_sealing: tuple[SealingKey, ...] = ()
+    former_signing: tuple[str, ...] = ()
 
     @classmethod
     def generate(cls, *, with_log: bool) -> PrivateKeys:
@@ -71,6 +76,7 @@ class PrivateKeys:
             "at_rest": self.at_rest.hex(),
             "log": self.log.private_bytes_raw().hex() if self.log else None,
             "former_sealing": [key.private.hex() for key in self.former_sealing],
+            "former_signing": list(self.former_signing),
         }
 
     @classmethod
@@ -88,6 +94,7 @@ class PrivateKeys:
                 "at_rest": str(at_rest),
                 "log": str() | None as log,
                 "former_sealing": [*former],
+                "former_signing": [*signed],
                 **rest,
             } if not rest:
                 tls_key = load_der_private_key(bytes.fromhex(tls), password=None)
@@ -99,6 +106,7 @@ class PrivateKeys:
                         bytes.fromhex(at_rest),
                         Ed25519PrivateKey.from_private_bytes(bytes.fromhex(log)) if log else None,
                         tuple(SealingKey(bytes.fromhex(str(key))) for key in former),
+                        tuple(str(key) for key in signed),
                     )
         raise MalformedDocument("the key file does not hold the keys of a party")
 
@@ -179,14 +187,15 @@ class Identity:
         return _signer(self.keys.log)
 
     @property
-    def sealing_private(self) -> SealingKey:
-        """Opens what is sealed to the party's registered sealing key."""
-        return self.keys.sealing
-
-    @property
     def sealing_keys(self) -> tuple[SealingKey, ...]:
         """Open what was sealed to the party's sealing key, present or rotated away."""
         return self.keys.sealing, *self.keys.former_sealing
+
+    @property
+    def own_keys(self) -> tuple[VerifyingKey, ...]:
+        """Verify the party's own documents, of before its rotations too."""
+        keys = (self.record.document.signing_key, *self.keys.former_signing)
+        return tuple(VerifyingKey.from_json(key) for key in keys)
 
     @property
     def tls_key_pem(self) -> bytes:
@@ -225,6 +234,7 @@ class Identity:
             at_rest=self.keys.at_rest,
             log=self.keys.log,
             former_sealing=(self.keys.sealing, *self.keys.former_sealing),
+            former_signing=(self.record.document.signing_key, *self.keys.former_signing),
         )
         now = clocks.to_text(clock())
         changes = {

@@ -143,7 +143,10 @@ class Blob:
 
 @dataclass(frozen=True, slots=True)
 class ReleasedResult:
-    """All that a buyer needs to open a result: blobs to fetch, nodes' statements, keys, the token."""
+    """All that a buyer needs to open a result: blobs to fetch, nodes' statements, keys, the token.
+
+    The records are those that the job was quoted on, whatever the catalogue shows by now.
+    """
 
     attempt: int
     blobs: tuple[Blob, ...]
@@ -151,6 +154,9 @@ class ReleasedResult:
     handouts: tuple[bytes, ...]
     attempt_keys: tuple[bytes, ...]
     token: bytes
+    party_records: tuple[bytes, ...]
+    product_records: tuple[bytes, ...]
+    memberships: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from records.job import Acceptance, Cancellation, Job, Quote, RecordPin, Release
 from records.keys import VerifyingKey
 from records.parties import CollectionMembership, PartyRecord, ProductRecord
 from sandbox import parameters
+from sandbox.buyer import evidence
 from sandbox.buyer.opening import OpenedResult, open_result, verify_release
 from sandbox.derivation import Derived, Facts, derive
 from sandbox.identity import Identity
@@ -178,7 +179,7 @@ class BuyerSession:
         job = Job.unverified(view.job)
         derived = await self.derived(job.document, quote.document)
         said, ours = quote.document, derived
-        node_keys(await self.listing(), said)
+        evidence.require_listed((await self.listing()).parties, said)
         pairs = (
             (said.job_digest, job.digest),
             (said.plan_digest, ours.plan.digest),
@@ -255,21 +256,33 @@ class BuyerSession:
         return await self._reach(job_id, {State.SETTLED})
 
     async def open(self, job_id: str) -> OpenedResult:
-        """Fetch, unwrap and open the result of a settled job."""
-        view = await self.settled(job_id)
+        """Fetch, unwrap and open the result of a settled job.
+
+        Raises:
+            EvidenceError, SignatureInvalid: job, acceptance or quote are not those that this buyer signed
+                and accepted, or a record, statement or key is not what they name.
+        """
+        me, view = self._identity, await self.settled(job_id)
         quote = Quote.verified(view.quote, self.keys.signing, self.keys.environment)
-        listing = await self.listing()
+        job, acceptance = evidence.own(Job, view.job, me), evidence.own(Acceptance, view.acceptance, me)
+        accepted = acceptance.document
+        if (accepted.quote_digest, accepted.job_digest, quote.document.job_digest) != (
+            quote.digest,
+            job.digest,
+            job.digest,
+        ):
+            raise EvidenceError("the exchange shows another job or quote than this buyer accepted")
         released = await self._exchange.result(self._caller, job_id)
-        nodes = node_keys(listing, quote.document)
+        facts = evidence.quoted_on(released, job.document, quote.document, me.record.document)
         release = verify_release(
             released,
             quote,
-            Acceptance.unverified(view.acceptance).digest,
+            acceptance.digest,
             self.keys.signing,
-            nodes,
+            {name: facts.parties[name].verifying_key for name in quote.document.nodes},
             self.keys.environment,
         )
-        derived = await self.derived(Job.unverified(view.job).document, quote.document)
+        derived = derive(job.document, facts)
         fetched = await asyncio.gather(
             *(collect(self._exchange, self._caller, job_id, blob) for blob in released.blobs)
         )
@@ -277,7 +290,7 @@ class BuyerSession:
             (blob.node, blob.index): data for blob, data in zip(released.blobs, fetched, strict=True)
         }
         return await asyncio.to_thread(
-            open_result, derived.plan, release, ciphertexts, self._identity.sealing_private
+            open_result, derived.plan, release, ciphertexts, evidence.result_key(quote.document, me)
         )
 
     async def token(self, job_id: str) -> ReleaseToken:
@@ -314,18 +327,6 @@ class BuyerSession:
         view = await self.view(job_id)
         _raise_if_ended(view)
         return view
-
-
-def node_keys(listing: Listing, quote: Quote) -> dict[str, VerifyingKey]:
-    """Return the keys of the nodes of a job: of those very records that its quote names.
-
-    Raises:
-        EvidenceError: the catalogue shows another record of a node than the buyer accepted.
-    """
-    for pin in quote.party_records:
-        if pin.name not in listing.parties or listing.parties[pin.name].digest != pin.record_digest:
-            raise EvidenceError(f"the catalogue shows another `{pin.name}` than the accepted quote names")
-    return {pin.name: listing.parties[pin.name].document.verifying_key for pin in quote.party_records}
 
 
 def _sealing_keys(listing: Listing, products: Iterable[RecordPin]) -> dict[str, bytes]:

@@ -71,7 +71,7 @@ class Exchange:
         self._clock = clock
         self._logbook = Logbook(self._environment, signer, log_signer)
         keyring = Keyring(store, self._environment)
-        quoting = Quoting(self._environment, signer, chosen.fees)
+        self._quoting = quoting = Quoting(self._environment, signer, chosen.fees)
         metering = Metering(
             environment=self._environment,
             store=store,
@@ -221,6 +221,7 @@ class Exchange:
                 return jobs.documents(connection, job_id, kind, snapshot.attempt)
 
             sealed = documents(SEALED)
+            _, quoted_on = self._quoting.derive(connection, job_id)
             return ReleasedResult(
                 attempt=snapshot.attempt,
                 blobs=tuple(blob for node, item in sealed.items() for blob in _blobs(node, item)),
@@ -228,6 +229,9 @@ class Exchange:
                 handouts=tuple(documents(HANDOUT).values()),
                 attempt_keys=tuple(documents("attempt-keys").values()),
                 token=documents(TOKEN)["exchange"],
+                party_records=quoted_on.party_records,
+                product_records=quoted_on.product_records,
+                memberships=quoted_on.memberships,
             )
 
     async def fetch(

@@ -53,6 +53,9 @@ class Quoting:
         products = [_product(connection, pin, must_be_newest=not fixed) for pin in signed.document.products]
         name = signed.document.collection
         members = registrations.members(connection, name) if name else []
+        if fixed:  # who joined the collection since then is no part of this job
+            pinned = {pin.name for pin in signed.document.products}
+            members = [member for member in members if member.document.product in pinned]
         facts = Facts(
             parties={record.document.party: record.document for record in records},
             products={record.document.product: record.document for record in products},

@@ -122,6 +122,9 @@ class ExchangeClient:
             tuple(reply.handouts),
             tuple(reply.attempt_keys),
             reply.token,
+            tuple(reply.party_records),
+            tuple(reply.product_records),
+            tuple(reply.memberships),
         )
 
     async def fetch(

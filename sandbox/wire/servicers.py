@@ -177,6 +177,9 @@ class ExchangeServicer(ExchangeServiceServicer):
             handouts=result.handouts,
             attempt_keys=result.attempt_keys,
             token=result.token,
+            party_records=result.party_records,
+            product_records=result.product_records,
+            memberships=result.memberships,
         )
 
     async def FetchShare(

@@ -156,7 +156,7 @@ def opened_before_the_token(defended: bool) -> bool:
 
         def open_it() -> bytes:
             context = SealContext(digest, 1, plan_digest, "alice", index)
-            buyer = town.everyone["acme"].sealing_private
+            buyer = town.everyone["acme"].keys.sealing
             return open_share(stored_share(town, job_id, "alice", index), buyer, keys, context)
 
         return got_through(open_it, EvidenceError, "exactly the nodes")
@@ -171,8 +171,8 @@ def _cheating(town: Town, change: Change) -> Wall:
     alice = town.node("alice")._attempts
     honest: Any = alice._compute
 
-    def compute(key: Any, derived: Any, *rest: Any) -> Computed:
-        return change(honest(key, derived, *rest), derived.plan)
+    def compute(key: Any, agreement: Any, *rest: Any) -> Computed:
+        return change(honest(key, agreement, *rest), agreement.derived.plan)
 
     return alice, "_compute", compute
 

@@ -9,13 +9,16 @@ from typing import Any
 
 import pytest
 
+from policies import terms as policy
+from records.clock import utc_now
 from records.errors import JobEnded, PeerUnavailable, StateConflict, UnknownObject, UsufructError
 from records.job import Receipt, ReleaseToken
 from sandbox.buyer.client import Buyer, BuyerJob, ReceiptView, Result
+from sandbox.buyer.session import BuyerSession
 from sandbox.local import LocalCluster
 from sandbox.node import journal
 from sandbox.ports import Caller
-from tests.integration.airlines import AIRLINES, open_cluster
+from tests.integration.airlines import AIRLINES, TERMS, flights, open_cluster
 
 JOINT = "SELECT origin, COUNT(*) AS n, AVG(delay) AS a FROM everyone GROUP BY origin ORDER BY origin"
 LOCAL = "SELECT origin, COUNT(*) AS n FROM alice.flights GROUP BY origin ORDER BY origin"
@@ -244,3 +247,24 @@ def test_a_node_that_was_away_at_settlement_fetches_its_receipt_later(
     with node._store.read() as connection:
         assert job.id not in journal.jobs_without_receipt(connection).values()
         assert journal.held(connection) == []
+
+
+def test_a_result_opens_after_keys_were_rotated_and_products_registered_anew() -> None:
+    tables = {name: flights(name) for name in AIRLINES}
+    offers = {name: {"flights": tables[name]} for name in AIRLINES}
+    collections = {"everyone": [f"{name}.flights" for name in AIRLINES[:2]]}
+    with LocalCluster(
+        providers=offers, terms={name: {"flights": TERMS} for name in AIRLINES}, collections=collections
+    ) as cluster:
+        buyer = cluster.buyer("acme", funds={"CNY": 1_000_000})
+        job = buyer.sql(JOINT, purpose="research", max_groups=8)
+        result = job.run()
+        exchange, loop = cluster._exchange, cluster._loop
+        event, heir = buyer._session._identity.rotate(utc_now)
+        loop.run(exchange.rotate_key(Caller("acme", "buyer"), event.to_bytes(), heir.record.to_bytes()))
+        renewed = policy.parse(TERMS | {"uses": {"total": 99}}, product="alice.flights")
+        loop.run(cluster._node("alice").offer(tables["alice"], renewed))
+        loop.run(cluster._node("carol").join("carol.flights", "everyone"))
+        exchange._quoting._remembered.clear()  # as after a restart
+        session = BuyerSession(heir, exchange.record, exchange, utc_now)
+        assert loop.run(session.open(job.id)).table == result.to_arrow()

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from sandbox.rpc.v1 import messages_pb2 as sandbox_dot_rpc_dot_v1_dot_messages__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%sandbox/rpc/v1/exchange_service.proto\x12\x0esandbox.rpc.v1\x1a\x1dsandbox/rpc/v1/messages.proto\"1\n\x10RotateKeyRequest\x12\r\n\x05\x65vent\x18\x01 \x01(\x0c\x12\x0e\n\x06record\x18\x02 \x01(\x0c\"\x13\n\x11RotateKeyResponse\"(\n\x16RegisterProductRequest\x12\x0e\n\x06record\x18\x01 \x01(\x0c\"\x19\n\x17RegisterProductResponse\"+\n\x15JoinCollectionRequest\x12\x12\n\nmembership\x18\x01 \x01(\x0c\"\x18\n\x16JoinCollectionResponse\"\x16\n\x14ListCatalogueRequest\"p\n\x15ListCatalogueResponse\x12\x11\n\x07product\x18\x01 \x01(\x0cH\x00\x12\x14\n\nmembership\x18\x02 \x01(\x0cH\x00\x12\x0f\n\x05party\x18\x03 \x01(\x0cH\x00\x12\x13\n\tkey_event\x18\x04 \x01(\x0cH\x00\x42\x08\n\x06record\"\x1f\n\x10SubmitJobRequest\x12\x0b\n\x03job\x18\x01 \x01(\x0c\"#\n\x11SubmitJobResponse\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"\x1f\n\rGetJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"6\n\x0eGetJobResponse\x12$\n\x03job\x18\x01 \x01(\x0b\x32\x17.sandbox.rpc.v1.JobView\"\x11\n\x0fListJobsRequest\"8\n\x10ListJobsResponse\x12$\n\x03job\x18\x01 \x01(\x0b\x32\x17.sandbox.rpc.v1.JobView\"8\n\x12\x41\x63\x63\x65ptQuoteRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x12\n\nacceptance\x18\x02 \x01(\x0c\"\x15\n\x13\x41\x63\x63\x65ptQuoteResponse\"8\n\x10\x43\x61ncelJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x14\n\x0c\x63\x61ncellation\x18\x02 \x01(\x0c\"\x13\n\x11\x43\x61ncelJobResponse\"0\n\x0fWatchJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\x03\";\n\x10WatchJobResponse\x12\'\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x18.sandbox.rpc.v1.JobEvent\"\"\n\x10GetResultRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"\x94\x01\n\x11GetResultResponse\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x03\x12#\n\x05\x62lobs\x18\x02 \x03(\x0b\x32\x14.sandbox.rpc.v1.Blob\x12\x12\n\nstatements\x18\x03 \x03(\x0c\x12\x10\n\x08handouts\x18\x04 \x03(\x0c\x12\x14\n\x0c\x61ttempt_keys\x18\x05 \x03(\x0c\x12\r\n\x05token\x18\x06 \x01(\x0c\"P\n\x11\x46\x65tchShareRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0c\n\x04node\x18\x02 \x01(\t\x12\r\n\x05index\x18\x03 \x01(\x03\x12\x0e\n\x06offset\x18\x04 \x01(\x03\"#\n\x12\x46\x65tchShareResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\"#\n\x11GetReceiptRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"%\n\x12GetReceiptResponse\x12\x0f\n\x07receipt\x18\x01 \x01(\x0c\"\x15\n\x13GetStatementRequest\")\n\x14GetStatementResponse\x12\x11\n\tstatement\x18\x01 \x01(\x0c\"\x16\n\x14GetCheckpointRequest\"+\n\x15GetCheckpointResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\t\"1\n\x11ListLeavesRequest\x12\r\n\x05start\x18\x01 \x01(\x03\x12\r\n\x05\x63ount\x18\x02 \x01(\x03\"\"\n\x12ListLeavesResponse\x12\x0c\n\x04leaf\x18\x01 \x01(\x0c\"=\n\x17ProveConsistencyRequest\x12\x10\n\x08old_size\x18\x01 \x01(\x03\x12\x10\n\x08new_size\x18\x02 \x01(\x03\"*\n\x18ProveConsistencyResponse\x12\x0e\n\x06hashes\x18\x01 \x03(\x0c\"4\n\x15ProveInclusionRequest\x12\r\n\x05index\x18\x01 \x01(\x03\x12\x0c\n\x04size\x18\x02 \x01(\x03\"(\n\x16ProveInclusionResponse\x12\x0e\n\x06hashes\x18\x01 \x03(\x0c\"S\n\x16GetUploadedSizeRequest\x12\x19\n\x11\x61\x63\x63\x65ptance_digest\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x03\x12\r\n\x05index\x18\x03 \x01(\x03\"\'\n\x17GetUploadedSizeResponse\x12\x0c\n\x04size\x18\x01 \x01(\x03\"X\n\x0bShareHeader\x12\x19\n\x11\x61\x63\x63\x65ptance_digest\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x03\x12\r\n\x05index\x18\x03 \x01(\x03\x12\x0e\n\x06offset\x18\x04 \x01(\x03\"\\\n\x12UploadShareRequest\x12-\n\x06header\x18\x01 \x01(\x0b\x32\x1b.sandbox.rpc.v1.ShareHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"#\n\x13UploadShareResponse\x12\x0c\n\x04size\x18\x01 \x01(\x03\x32\x83\x0e\n\x0f\x45xchangeService\x12P\n\tRotateKey\x12 .sandbox.rpc.v1.RotateKeyRequest\x1a!.sandbox.rpc.v1.RotateKeyResponse\x12\x62\n\x0fRegisterProduct\x12&.sandbox.rpc.v1.RegisterProductRequest\x1a\'.sandbox.rpc.v1.RegisterProductResponse\x12_\n\x0eJoinCollection\x12%.sandbox.rpc.v1.JoinCollectionRequest\x1a&.sandbox.rpc.v1.JoinCollectionResponse\x12^\n\rListCatalogue\x12$.sandbox.rpc.v1.ListCatalogueRequest\x1a%.sandbox.rpc.v1.ListCatalogueResponse0\x01\x12P\n\tSubmitJob\x12 .sandbox.rpc.v1.SubmitJobRequest\x1a!.sandbox.rpc.v1.SubmitJobResponse\x12G\n\x06GetJob\x12\x1d.sandbox.rpc.v1.GetJobRequest\x1a\x1e.sandbox.rpc.v1.GetJobResponse\x12O\n\x08ListJobs\x12\x1f.sandbox.rpc.v1.ListJobsRequest\x1a .sandbox.rpc.v1.ListJobsResponse0\x01\x12V\n\x0b\x41\x63\x63\x65ptQuote\x12\".sandbox.rpc.v1.AcceptQuoteRequest\x1a#.sandbox.rpc.v1.AcceptQuoteResponse\x12P\n\tCancelJob\x12 .sandbox.rpc.v1.CancelJobRequest\x1a!.sandbox.rpc.v1.CancelJobResponse\x12O\n\x08WatchJob\x12\x1f.sandbox.rpc.v1.WatchJobRequest\x1a .sandbox.rpc.v1.WatchJobResponse0\x01\x12P\n\tGetResult\x12 .sandbox.rpc.v1.GetResultRequest\x1a!.sandbox.rpc.v1.GetResultResponse\x12U\n\nFetchShare\x12!.sandbox.rpc.v1.FetchShareRequest\x1a\".sandbox.rpc.v1.FetchShareResponse0\x01\x12S\n\nGetReceipt\x12!.sandbox.rpc.v1.GetReceiptRequest\x1a\".sandbox.rpc.v1.GetReceiptResponse\x12Y\n\x0cGetStatement\x12#.sandbox.rpc.v1.GetStatementRequest\x1a$.sandbox.rpc.v1.GetStatementResponse\x12\\\n\rGetCheckpoint\x12$.sandbox.rpc.v1.GetCheckpointRequest\x1a%.sandbox.rpc.v1.GetCheckpointResponse\x12U\n\nListLeaves\x12!.sandbox.rpc.v1.ListLeavesRequest\x1a\".sandbox.rpc.v1.ListLeavesResponse0\x01\x12\x65\n\x10ProveConsistency\x12\'.sandbox.rpc.v1.ProveConsistencyRequest\x1a(.sandbox.rpc.v1.ProveConsistencyResponse\x12_\n\x0eProveInclusion\x12%.sandbox.rpc.v1.ProveInclusionRequest\x1a&.sandbox.rpc.v1.ProveInclusionResponse\x12\x62\n\x0fGetUploadedSize\x12&.sandbox.rpc.v1.GetUploadedSizeRequest\x1a\'.sandbox.rpc.v1.GetUploadedSizeResponse\x12X\n\x0bUploadShare\x12\".sandbox.rpc.v1.UploadShareRequest\x1a#.sandbox.rpc.v1.UploadShareResponse(\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%sandbox/rpc/v1/exchange_service.proto\x12\x0esandbox.rpc.v1\x1a\x1dsandbox/rpc/v1/messages.proto\"1\n\x10RotateKeyRequest\x12\r\n\x05\x65vent\x18\x01 \x01(\x0c\x12\x0e\n\x06record\x18\x02 \x01(\x0c\"\x13\n\x11RotateKeyResponse\"(\n\x16RegisterProductRequest\x12\x0e\n\x06record\x18\x01 \x01(\x0c\"\x19\n\x17RegisterProductResponse\"+\n\x15JoinCollectionRequest\x12\x12\n\nmembership\x18\x01 \x01(\x0c\"\x18\n\x16JoinCollectionResponse\"\x16\n\x14ListCatalogueRequest\"p\n\x15ListCatalogueResponse\x12\x11\n\x07product\x18\x01 \x01(\x0cH\x00\x12\x14\n\nmembership\x18\x02 \x01(\x0cH\x00\x12\x0f\n\x05party\x18\x03 \x01(\x0cH\x00\x12\x13\n\tkey_event\x18\x04 \x01(\x0cH\x00\x42\x08\n\x06record\"\x1f\n\x10SubmitJobRequest\x12\x0b\n\x03job\x18\x01 \x01(\x0c\"#\n\x11SubmitJobResponse\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"\x1f\n\rGetJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"6\n\x0eGetJobResponse\x12$\n\x03job\x18\x01 \x01(\x0b\x32\x17.sandbox.rpc.v1.JobView\"\x11\n\x0fListJobsRequest\"8\n\x10ListJobsResponse\x12$\n\x03job\x18\x01 \x01(\x0b\x32\x17.sandbox.rpc.v1.JobView\"8\n\x12\x41\x63\x63\x65ptQuoteRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x12\n\nacceptance\x18\x02 \x01(\x0c\"\x15\n\x13\x41\x63\x63\x65ptQuoteResponse\"8\n\x10\x43\x61ncelJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x14\n\x0c\x63\x61ncellation\x18\x02 \x01(\x0c\"\x13\n\x11\x43\x61ncelJobResponse\"0\n\x0fWatchJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\x03\";\n\x10WatchJobResponse\x12\'\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x18.sandbox.rpc.v1.JobEvent\"\"\n\x10GetResultRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"\xd9\x01\n\x11GetResultResponse\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x03\x12#\n\x05\x62lobs\x18\x02 \x03(\x0b\x32\x14.sandbox.rpc.v1.Blob\x12\x12\n\nstatements\x18\x03 \x03(\x0c\x12\x10\n\x08handouts\x18\x04 \x03(\x0c\x12\x14\n\x0c\x61ttempt_keys\x18\x05 \x03(\x0c\x12\r\n\x05token\x18\x06 \x01(\x0c\x12\x15\n\rparty_records\x18\x07 \x03(\x0c\x12\x17\n\x0fproduct_records\x18\x08 \x03(\x0c\x12\x13\n\x0bmemberships\x18\t \x03(\x0c\"P\n\x11\x46\x65tchShareRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0c\n\x04node\x18\x02 \x01(\t\x12\r\n\x05index\x18\x03 \x01(\x03\x12\x0e\n\x06offset\x18\x04 \x01(\x03\"#\n\x12\x46\x65tchShareResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\"#\n\x11GetReceiptRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"%\n\x12GetReceiptResponse\x12\x0f\n\x07receipt\x18\x01 \x01(\x0c\"\x15\n\x13GetStatementRequest\")\n\x14GetStatementResponse\x12\x11\n\tstatement\x18\x01 \x01(\x0c\"\x16\n\x14GetCheckpointRequest\"+\n\x15GetCheckpointResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\t\"1\n\x11ListLeavesRequest\x12\r\n\x05start\x18\x01 \x01(\x03\x12\r\n\x05\x63ount\x18\x02 \x01(\x03\"\"\n\x12ListLeavesResponse\x12\x0c\n\x04leaf\x18\x01 \x01(\x0c\"=\n\x17ProveConsistencyRequest\x12\x10\n\x08old_size\x18\x01 \x01(\x03\x12\x10\n\x08new_size\x18\x02 \x01(\x03\"*\n\x18ProveConsistencyResponse\x12\x0e\n\x06hashes\x18\x01 \x03(\x0c\"4\n\x15ProveInclusionRequest\x12\r\n\x05index\x18\x01 \x01(\x03\x12\x0c\n\x04size\x18\x02 \x01(\x03\"(\n\x16ProveInclusionResponse\x12\x0e\n\x06hashes\x18\x01 \x03(\x0c\"S\n\x16GetUploadedSizeRequest\x12\x19\n\x11\x61\x63\x63\x65ptance_digest\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x03\x12\r\n\x05index\x18\x03 \x01(\x03\"\'\n\x17GetUploadedSizeResponse\x12\x0c\n\x04size\x18\x01 \x01(\x03\"X\n\x0bShareHeader\x12\x19\n\x11\x61\x63\x63\x65ptance_digest\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x03\x12\r\n\x05index\x18\x03 \x01(\x03\x12\x0e\n\x06offset\x18\x04 \x01(\x03\"\\\n\x12UploadShareRequest\x12-\n\x06header\x18\x01 \x01(\x0b\x32\x1b.sandbox.rpc.v1.ShareHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"#\n\x13UploadShareResponse\x12\x0c\n\x04size\x18\x01 \x01(\x03\x32\x83\x0e\n\x0f\x45xchangeService\x12P\n\tRotateKey\x12 .sandbox.rpc.v1.RotateKeyRequest\x1a!.sandbox.rpc.v1.RotateKeyResponse\x12\x62\n\x0fRegisterProduct\x12&.sandbox.rpc.v1.RegisterProductRequest\x1a\'.sandbox.rpc.v1.RegisterProductResponse\x12_\n\x0eJoinCollection\x12%.sandbox.rpc.v1.JoinCollectionRequest\x1a&.sandbox.rpc.v1.JoinCollectionResponse\x12^\n\rListCatalogue\x12$.sandbox.rpc.v1.ListCatalogueRequest\x1a%.sandbox.rpc.v1.ListCatalogueResponse0\x01\x12P\n\tSubmitJob\x12 .sandbox.rpc.v1.SubmitJobRequest\x1a!.sandbox.rpc.v1.SubmitJobResponse\x12G\n\x06GetJob\x12\x1d.sandbox.rpc.v1.GetJobRequest\x1a\x1e.sandbox.rpc.v1.GetJobResponse\x12O\n\x08ListJobs\x12\x1f.sandbox.rpc.v1.ListJobsRequest\x1a .sandbox.rpc.v1.ListJobsResponse0\x01\x12V\n\x0b\x41\x63\x63\x65ptQuote\x12\".sandbox.rpc.v1.AcceptQuoteRequest\x1a#.sandbox.rpc.v1.AcceptQuoteResponse\x12P\n\tCancelJob\x12 .sandbox.rpc.v1.CancelJobRequest\x1a!.sandbox.rpc.v1.CancelJobResponse\x12O\n\x08WatchJob\x12\x1f.sandbox.rpc.v1.WatchJobRequest\x1a .sandbox.rpc.v1.WatchJobResponse0\x01\x12P\n\tGetResult\x12 .sandbox.rpc.v1.GetResultRequest\x1a!.sandbox.rpc.v1.GetResultResponse\x12U\n\nFetchShare\x12!.sandbox.rpc.v1.FetchShareRequest\x1a\".sandbox.rpc.v1.FetchShareResponse0\x01\x12S\n\nGetReceipt\x12!.sandbox.rpc.v1.GetReceiptRequest\x1a\".sandbox.rpc.v1.GetReceiptResponse\x12Y\n\x0cGetStatement\x12#.sandbox.rpc.v1.GetStatementRequest\x1a$.sandbox.rpc.v1.GetStatementResponse\x12\\\n\rGetCheckpoint\x12$.sandbox.rpc.v1.GetCheckpointRequest\x1a%.sandbox.rpc.v1.GetCheckpointResponse\x12U\n\nListLeaves\x12!.sandbox.rpc.v1.ListLeavesRequest\x1a\".sandbox.rpc.v1.ListLeavesResponse0\x01\x12\x65\n\x10ProveConsistency\x12\'.sandbox.rpc.v1.ProveConsistencyRequest\x1a(.sandbox.rpc.v1.ProveConsistencyResponse\x12_\n\x0eProveInclusion\x12%.sandbox.rpc.v1.ProveInclusionRequest\x1a&.sandbox.rpc.v1.ProveInclusionResponse\x12\x62\n\x0fGetUploadedSize\x12&.sandbox.rpc.v1.GetUploadedSizeRequest\x1a\'.sandbox.rpc.v1.GetUploadedSizeResponse\x12X\n\x0bUploadShare\x12\".sandbox.rpc.v1.UploadShareRequest\x1a#.sandbox.rpc.v1.UploadShareResponse(\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -75,45 +75,45 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETRESULTREQUEST']._serialized_start=945
   _globals['_GETRESULTREQUEST']._serialized_end=979
   _globals['_GETRESULTRESPONSE']._serialized_start=982
-  _globals['_GETRESULTRESPONSE']._serialized_end=1130
-  _globals['_FETCHSHAREREQUEST']._serialized_start=1132
-  _globals['_FETCHSHAREREQUEST']._serialized_end=1212
-  _globals['_FETCHSHARERESPONSE']._serialized_start=1214
-  _globals['_FETCHSHARERESPONSE']._serialized_end=1249
-  _globals['_GETRECEIPTREQUEST']._serialized_start=1251
-  _globals['_GETRECEIPTREQUEST']._serialized_end=1286
-  _globals['_GETRECEIPTRESPONSE']._serialized_start=1288
-  _globals['_GETRECEIPTRESPONSE']._serialized_end=1325
-  _globals['_GETSTATEMENTREQUEST']._serialized_start=1327
-  _globals['_GETSTATEMENTREQUEST']._serialized_end=1348
-  _globals['_GETSTATEMENTRESPONSE']._serialized_start=1350
-  _globals['_GETSTATEMENTRESPONSE']._serialized_end=1391
-  _globals['_GETCHECKPOINTREQUEST']._serialized_start=1393
-  _globals['_GETCHECKPOINTREQUEST']._serialized_end=1415
-  _globals['_GETCHECKPOINTRESPONSE']._serialized_start=1417
-  _globals['_GETCHECKPOINTRESPONSE']._serialized_end=1460
-  _globals['_LISTLEAVESREQUEST']._serialized_start=1462
-  _globals['_LISTLEAVESREQUEST']._serialized_end=1511
-  _globals['_LISTLEAVESRESPONSE']._serialized_start=1513
-  _globals['_LISTLEAVESRESPONSE']._serialized_end=1547
-  _globals['_PROVECONSISTENCYREQUEST']._serialized_start=1549
-  _globals['_PROVECONSISTENCYREQUEST']._serialized_end=1610
-  _globals['_PROVECONSISTENCYRESPONSE']._serialized_start=1612
-  _globals['_PROVECONSISTENCYRESPONSE']._serialized_end=1654
-  _globals['_PROVEINCLUSIONREQUEST']._serialized_start=1656
-  _globals['_PROVEINCLUSIONREQUEST']._serialized_end=1708
-  _globals['_PROVEINCLUSIONRESPONSE']._serialized_start=1710
-  _globals['_PROVEINCLUSIONRESPONSE']._serialized_end=1750
-  _globals['_GETUPLOADEDSIZEREQUEST']._serialized_start=1752
-  _globals['_GETUPLOADEDSIZEREQUEST']._serialized_end=1835
-  _globals['_GETUPLOADEDSIZERESPONSE']._serialized_start=1837
-  _globals['_GETUPLOADEDSIZERESPONSE']._serialized_end=1876
-  _globals['_SHAREHEADER']._serialized_start=1878
-  _globals['_SHAREHEADER']._serialized_end=1966
-  _globals['_UPLOADSHAREREQUEST']._serialized_start=1968
-  _globals['_UPLOADSHAREREQUEST']._serialized_end=2060
-  _globals['_UPLOADSHARERESPONSE']._serialized_start=2062
-  _globals['_UPLOADSHARERESPONSE']._serialized_end=2097
-  _globals['_EXCHANGESERVICE']._serialized_start=2100
-  _globals['_EXCHANGESERVICE']._serialized_end=3895
+  _globals['_GETRESULTRESPONSE']._serialized_end=1199
+  _globals['_FETCHSHAREREQUEST']._serialized_start=1201
+  _globals['_FETCHSHAREREQUEST']._serialized_end=1281
+  _globals['_FETCHSHARERESPONSE']._serialized_start=1283
+  _globals['_FETCHSHARERESPONSE']._serialized_end=1318
+  _globals['_GETRECEIPTREQUEST']._serialized_start=1320
+  _globals['_GETRECEIPTREQUEST']._serialized_end=1355
+  _globals['_GETRECEIPTRESPONSE']._serialized_start=1357
+  _globals['_GETRECEIPTRESPONSE']._serialized_end=1394
+  _globals['_GETSTATEMENTREQUEST']._serialized_start=1396
+  _globals['_GETSTATEMENTREQUEST']._serialized_end=1417
+  _globals['_GETSTATEMENTRESPONSE']._serialized_start=1419
+  _globals['_GETSTATEMENTRESPONSE']._serialized_end=1460
+  _globals['_GETCHECKPOINTREQUEST']._serialized_start=1462
+  _globals['_GETCHECKPOINTREQUEST']._serialized_end=1484
+  _globals['_GETCHECKPOINTRESPONSE']._serialized_start=1486
+  _globals['_GETCHECKPOINTRESPONSE']._serialized_end=1529
+  _globals['_LISTLEAVESREQUEST']._serialized_start=1531
+  _globals['_LISTLEAVESREQUEST']._serialized_end=1580
+  _globals['_LISTLEAVESRESPONSE']._serialized_start=1582
+  _globals['_LISTLEAVESRESPONSE']._serialized_end=1616
+  _globals['_PROVECONSISTENCYREQUEST']._serialized_start=1618
+  _globals['_PROVECONSISTENCYREQUEST']._serialized_end=1679
+  _globals['_PROVECONSISTENCYRESPONSE']._serialized_start=1681
+  _globals['_PROVECONSISTENCYRESPONSE']._serialized_end=1723
+  _globals['_PROVEINCLUSIONREQUEST']._serialized_start=1725
+  _globals['_PROVEINCLUSIONREQUEST']._serialized_end=1777
+  _globals['_PROVEINCLUSIONRESPONSE']._serialized_start=1779
+  _globals['_PROVEINCLUSIONRESPONSE']._serialized_end=1819
+  _globals['_GETUPLOADEDSIZEREQUEST']._serialized_start=1821
+  _globals['_GETUPLOADEDSIZEREQUEST']._serialized_end=1904
+  _globals['_GETUPLOADEDSIZERESPONSE']._serialized_start=1906
+  _globals['_GETUPLOADEDSIZERESPONSE']._serialized_end=1945
+  _globals['_SHAREHEADER']._serialized_start=1947
+  _globals['_SHAREHEADER']._serialized_end=2035
+  _globals['_UPLOADSHAREREQUEST']._serialized_start=2037
+  _globals['_UPLOADSHAREREQUEST']._serialized_end=2129
+  _globals['_UPLOADSHARERESPONSE']._serialized_start=2131
+  _globals['_UPLOADSHARERESPONSE']._serialized_end=2166
+  _globals['_EXCHANGESERVICE']._serialized_start=2169
+  _globals['_EXCHANGESERVICE']._serialized_end=3964
 # @@protoc_insertion_point(module_scope)

@@ -426,6 +426,9 @@ class GetResultResponse(_message.Message):
     HANDOUTS_FIELD_NUMBER: _builtins.int
     ATTEMPT_KEYS_FIELD_NUMBER: _builtins.int
     TOKEN_FIELD_NUMBER: _builtins.int
+    PARTY_RECORDS_FIELD_NUMBER: _builtins.int
+    PRODUCT_RECORDS_FIELD_NUMBER: _builtins.int
+    MEMBERSHIPS_FIELD_NUMBER: _builtins.int
     attempt: _builtins.int
     token: _builtins.bytes
     @_builtins.property
@@ -436,6 +439,12 @@ class GetResultResponse(_message.Message):
     def handouts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
     @_builtins.property
     def attempt_keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    @_builtins.property
+    def party_records(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    @_builtins.property
+    def product_records(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    @_builtins.property
+    def memberships(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
     def __init__(
         self,
         *,
@@ -445,10 +454,13 @@ class GetResultResponse(_message.Message):
         handouts: _abc.Iterable[_builtins.bytes] | None = ...,
         attempt_keys: _abc.Iterable[_builtins.bytes] | None = ...,
         token: _builtins.bytes = ...,
+        party_records: _abc.Iterable[_builtins.bytes] | None = ...,
+        product_records: _abc.Iterable[_builtins.bytes] | None = ...,
+        memberships: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "attempt_keys", b"attempt_keys", "blobs", b"blobs", "handouts", b"handouts", "statements", b"statements", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "attempt_keys", b"attempt_keys", "blobs", b"blobs", "handouts", b"handouts", "memberships", b"memberships", "party_records", b"party_records", "product_records", b"product_records", "statements", b"statements", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -27,7 +27,9 @@ from sandbox.wire.registry import Registry
 
 ROLES: tuple[Role, ...] = ("provider", "notary", "buyer", "exchange", "regulator")
 VIEW = JobView("j", "QUOTED", b"job", b"quote", b"", (b"a", b"b"), "why", 3)
-RESULT = ReleasedResult(2, (Blob("alice", 1, 9, "sha256:00"),), (b"s",), (b"h",), (b"k",), b"token")
+RESULT = ReleasedResult(
+    2, (Blob("alice", 1, 9, "sha256:00"),), (b"s",), (b"h",), (b"k",), b"token", (b"p",), (b"r",), (b"m",)
+)
 
 
 def make_identity(authority: Authority, party: str, role: Role) -> Identity:

@@ -42,7 +42,7 @@ def test_an_identity_comes_back_from_its_folder(tmp_path: Path) -> None:
     signed = ALICE.record.document.sign(back.signer)
     assert PartyRecord.verified(signed.to_bytes(), ALICE.signer.key, "test").document.party == "alice"
     sealed = hpke.seal(b"x", bytes.fromhex(ALICE.record.document.sealing_key or ""), b"info")
-    assert back.sealing_private.open(sealed, b"info") == b"x"
+    assert back.keys.sealing.open(sealed, b"info") == b"x"
 
 
 def test_all_keys_of_a_party_are_different() -> None:
@@ -182,7 +182,7 @@ def test_rotation_changes_keys_and_keeps_what_the_store_needs() -> None:
     for name in ("signing_key", "tls_key", "sealing_key"):
         assert getattr(new, name) != getattr(old, name)
     assert heir.unprotect(ALICE.protect(b"x", b""), b"") == b"x"
-    assert heir.keys.former_sealing == (ALICE.sealing_private,)
+    assert heir.keys.former_sealing == (ALICE.keys.sealing,)
     assert not heir.certificate
 
 
