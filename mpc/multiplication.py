@@ -1,21 +1,29 @@
 """Entering values and multiplying shares; one code for both rings (a product of Boolean shares is AND).
 
-Each function is run by all three parties. Costs stand in `mpc/costs.py`.
+Each function is run by all three parties. Messages are computed in runs, each sent before the next is
+computed. Costs stand in `mpc/costs.py`.
 """
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from mpc import kernels
+from mpc.matrices import matrix_product
 from mpc.party import Party
 from mpc.prg import Shape, Words
-from mpc.sharing import WORD, Arithmetic, Boolean, Shared, encode
+from mpc.sharing import WORD, Arithmetic, Boolean, Shared, encode, require_one_ring
 from records.errors import InputError
 
 S = TypeVar("S", bound=Shared)
+Masked: TypeAlias = Callable[[slice, Words, Words, Words], None]
+"""(run, plus, minus, out): writes into `out` the run of this party's additive part + plus − minus."""
+MaskedPair: TypeAlias = Callable[[slice, Words, Words], None]
+"""(run, minus, out): writes into `out` the run of this party's additive part − minus."""
 
 
 def public(party: Party, kind: type[S], words: Words) -> S:
@@ -24,18 +32,22 @@ def public(party: Party, kind: type[S], words: Words) -> S:
     return kind(words if party.index == 0 else zeros, words if party.index == 2 else zeros)
 
 
-def constant(party: Party, value: int, shape: Shape) -> Arithmetic:
-    """Return shares of one public integer at every place. No message."""
-    return public(party, Arithmetic, np.full(shape, value % (1 << 64), dtype=WORD))
+def constant(party: Party, value: int, shape: Shape, dtype: np.dtype[Any] = WORD) -> Arithmetic:
+    """Return shares of one public integer, taken into the ring, at every place. No message."""
+    return public(party, Arithmetic, np.full(shape, value % (1 << 8 * dtype.itemsize), dtype=dtype))
 
 
-def share_input(party: Party, values: npt.ArrayLike | None, owner: int, shape: Shape) -> Arithmetic:
+def share_input(
+    party: Party, values: npt.ArrayLike | None, owner: int, shape: Shape, dtype: np.dtype[Any] = WORD
+) -> Arithmetic:
     """Share integers that party `owner` knows; the others pass `None`.
 
     Raises:
-        InputError: the owner has no values or values of another shape, or another party has some.
+        InputError: the owner has no values, values of another shape or that do not fit into the word, or
+            another party has some.
     """
-    return share_words(party, Arithmetic, None if values is None else encode(values), owner, shape)
+    words = None if values is None else encode(values, dtype)
+    return share_words(party, Arithmetic, words, owner, shape, dtype)
 
 
 def share_words(
@@ -44,20 +56,13 @@ def share_words(
     """Share words of party j = `owner` as s_j = F(k_j), s_{j+1} = v − s_j, s_{j+2} = 0: one message.
 
     Raises:
-        InputError: the owner has no words or words of another shape, or another party has some.
+        InputError: the owner has no words, words of another shape or width, or another party has some.
     """
-    if (words is not None) != (party.index == owner) or (words is not None and words.shape != shape):
+    if (words is not None) != (party.index == owner) or (
+        words is not None and (words.shape, words.dtype) != (shape, dtype)
+    ):
         raise InputError(f"the values of party {owner} must come from it alone, in the announced shape")
-    zeros = np.zeros(shape, dtype=dtype)
-    if words is not None:
-        mask = party.stream(party.previous, "input").words(shape, dtype)
-        masked: Words = kind.subtract(words, mask)
-        party.exchange("input", {party.next: masked}, {})
-        return kind(mask, masked)
-    if party.previous == owner:
-        return kind(party.exchange("input", {}, {owner: (shape, dtype)})[owner], zeros)
-    party.exchange("input", {}, {})
-    return kind(zeros, party.stream(party.next, "input").words(shape, dtype))
+    return _enter(party, kind, np.zeros(shape, dtype) if words is None else words, owner)
 
 
 def summand(party: Party, x: Shared) -> Words:
@@ -66,11 +71,32 @@ def summand(party: Party, x: Shared) -> Words:
     return words
 
 
-def share_summands(party: Party, kind: type[S], words: Words) -> tuple[S, S]:
-    """Share v, which party 0 passes, and w, which parties 1 and 2 pass: one message for v, none for w."""
-    v = share_words(party, kind, words if party.index == 0 else None, 0, words.shape, words.dtype)
-    zeros = np.zeros_like(words)
-    return v, kind(words if party.index == 2 else zeros, words if party.index == 1 else zeros)
+def join_summands(party: Party, kind: type[S], words: Words) -> S:
+    """Return v + w in a ring as shares (F(k_0), v − F(k_0), w): one message.
+
+    Party 0 passes v; parties 1 and 2 pass w. So party 1 holds (v − F(k_0), w), and party 2 (w, F(k_0)):
+    the product of its two shares is each one's additive part of v·w.
+    """
+    return _enter(party, kind, words, 0)
+
+
+def _enter(party: Party, kind: type[S], words: Words, owner: int) -> S:
+    """Mask the words of party j = `owner` with F(k_j); the third share is what the others pass."""
+    if party.index == owner:
+        mask, masked = np.empty_like(words, order="C"), np.empty_like(words, order="C")
+        flat, flat_mask, flat_masked = words.reshape(-1), mask.reshape(-1), masked.reshape(-1)
+        stream = party.stream(party.previous, "input")
+
+        def produce(run: slice) -> None:
+            flat_mask[run] = stream.words(flat[run].shape, words.dtype)
+            kind.subtract(flat[run], flat_mask[run], out=flat_masked[run])
+
+        party.exchange("input", {party.next: masked}, {}, produce)
+        return kind(mask, masked)
+    if party.previous == owner:
+        return kind(party.exchange("input", {}, {owner: (words.shape, words.dtype)})[owner], words)
+    party.exchange("input", {}, {})
+    return kind(words, party.stream(party.next, "input").words(words.shape, words.dtype))
 
 
 def cross_terms(x: S, y: S) -> Words:
@@ -83,51 +109,114 @@ def cross_terms(x: S, y: S) -> Words:
 
 def matrix_cross_terms(x: Arithmetic, y: Arithmetic) -> Words:
     """Return this party's additive part of the matrix product of (n, k) and (k, m)."""
-    words: Words = x.own @ (y.own + y.next) + x.next @ y.own
-    return words
+    left = np.concatenate([x.own, x.next], axis=1)
+    right = np.concatenate([y.own + y.next, y.own])
+    return matrix_product(left, right)
 
 
-def reshare(party: Party, kind: type[S], part: Words) -> S:
+def reshare(party: Party, kind: type[S], part: Words, step: str = "reshare") -> S:
     """Turn additive parts z_0 + z_1 + z_2 into fresh replicated shares: mask with zero, pass on."""
-    masked: Words = kind.add(part, party.zero_share(kind, part.shape, part.dtype))
-    received = party.exchange("reshare", {party.previous: masked}, {party.next: (masked.shape, masked.dtype)})
-    return kind(masked, received[party.next])
+    flat = part.reshape(-1)
+
+    def compute(run: slice, plus: Words, minus: Words, out: Words) -> None:
+        kind.subtract(kind.add(flat[run], plus, out=out), minus, out=out)
+
+    return reshare_runs(party, kind, flat.size, part.dtype, compute, step).reshape(*part.shape)
 
 
-def reshare_pair(party: Party, kind: type[S], part: Words, absent: int) -> S:
+def reshare_runs(
+    party: Party, kind: type[S], count: int, dtype: np.dtype[Any], compute: Masked, step: str
+) -> S:
+    """Do as `reshare`, on `count` additive parts that are computed and masked run by run; shape (count,)."""
+    own = np.empty(count, dtype)
+    with_previous, with_next = party.stream(party.previous, "zero"), party.stream(party.next, "zero")
+
+    def produce(run: slice) -> None:
+        shape = own[run].shape
+        compute(run, with_previous.words(shape, dtype), with_next.words(shape, dtype), own[run])
+
+    received = party.exchange(step, {party.previous: own}, {party.next: (own.shape, dtype)}, produce)
+    return kind(own, received[party.next])
+
+
+def reshare_pair(party: Party, kind: type[S], part: Words, absent: int, step: str = "reshare") -> S:
     """Turn additive parts into replicated shares where the part of party a = `absent` is zero.
 
     z_a = F(k_a) and z_{a+1} = F(k_{a+1}) are drawn; the other two exchange their parts less the mask that
     each knows, and z_{a+2} is the sum of both: two messages instead of three.
     """
+    flat = part.reshape(-1)
+
+    def compute(run: slice, minus: Words, out: Words) -> None:
+        kind.subtract(flat[run], minus, out=out)
+
+    return reshare_pair_runs(party, kind, flat.size, part.dtype, compute, absent, step).reshape(*part.shape)
+
+
+def reshare_pair_runs(
+    party: Party, kind: type[S], count: int, dtype: np.dtype[Any], compute: MaskedPair, absent: int, step: str
+) -> S:
+    """Do as `reshare_pair`, on `count` additive parts that are computed and masked run by run."""
     if party.index == absent:
-        own = party.stream(party.previous, "reshare").words(part.shape, part.dtype)
-        following = party.stream(party.next, "reshare").words(part.shape, part.dtype)
-        party.exchange("reshare-pair", {}, {})
+        own = party.stream(party.previous, "reshare").words((count,), dtype)
+        following = party.stream(party.next, "reshare").words((count,), dtype)
+        party.exchange(step, {}, {})
         return kind(own, following)
     peer = 3 - absent - party.index
-    mask = party.stream(absent, "reshare").words(part.shape, part.dtype)
-    masked: Words = kind.subtract(part, mask)
-    received = party.exchange("reshare-pair", {peer: masked}, {peer: (part.shape, part.dtype)})[peer]
-    total: Words = kind.add(masked, received)
+    mask, masked = np.empty(count, dtype), np.empty(count, dtype)
+    stream = party.stream(absent, "reshare")
+
+    def produce(run: slice) -> None:
+        mask[run] = stream.words(mask[run].shape, dtype)
+        compute(run, mask[run], masked[run])
+
+    received = party.exchange(step, {peer: masked}, {peer: (masked.shape, dtype)}, produce)[peer]
+    total: Words = kind.add(masked, received, out=received)
     return kind(mask, total) if party.previous == absent else kind(total, mask)
 
 
-def multiply_summands(party: Party, v: S, w: S) -> S:
-    """Multiply the results of `share_summands`: party 0 has no term of v·w, so two messages suffice."""
-    return reshare_pair(party, type(v), cross_terms(v, w), absent=0)
+def multiply(party: Party, x: S, y: S, step: str = "multiply") -> S:
+    """Return x·y element by element, with fresh shares; shapes broadcast as in NumPy.
 
+    Raises:
+        InputError: the factors are shared in different rings.
+    """
+    require_one_ring(x, y)
+    if x.shape != y.shape:
+        return reshare(party, type(x), cross_terms(x, y), step)
+    flat_x, flat_y = x.flat(), y.flat()
+    terms = kernels.and_terms if isinstance(x, Boolean) else kernels.product_terms
 
-def multiply(party: Party, x: S, y: S) -> S:
-    """Return x·y element by element, with fresh shares; shapes broadcast as in NumPy."""
-    return reshare(party, type(x), cross_terms(x, y))
+    def compute(run: slice, plus: Words, minus: Words, out: Words) -> None:
+        terms(flat_x.own[run], flat_x.next[run], flat_y.own[run], flat_y.next[run], plus, minus, out)
+
+    return reshare_runs(party, type(x), x.size, x.dtype, compute, step).reshape(*x.shape)
 
 
 def and_(party: Party, x: Boolean, y: Boolean) -> Boolean:
     """Return x AND y bit by bit."""
-    return multiply(party, x, y)
+    return multiply(party, x, y, "and")
+
+
+def dot(party: Party, x: Arithmetic, y: Arithmetic) -> Arithmetic:
+    """Return the inner products along the last axis of (…, k) and (…, k); the bytes do not depend on k.
+
+    At least one axis remains: shape (…).
+
+    Raises:
+        InputError: the factors are shared in different rings, or have one axis only.
+    """
+    require_one_ring(x, y)
+    if len(x.shape) < 2:
+        raise InputError("an inner product runs along the last of at least two axes")
+    return reshare(party, Arithmetic, cross_terms(x, y).sum(axis=-1, dtype=x.dtype), "dot")
 
 
 def matmul(party: Party, x: Arithmetic, y: Arithmetic) -> Arithmetic:
-    """Return the matrix product of (n, k) and (k, m); the bytes do not depend on k."""
-    return reshare(party, Arithmetic, matrix_cross_terms(x, y))
+    """Return the matrix product of (n, k) and (k, m); the bytes do not depend on k.
+
+    Raises:
+        InputError: the factors are shared in different rings.
+    """
+    require_one_ring(x, y)
+    return reshare(party, Arithmetic, matrix_cross_terms(x, y), "matmul")

@@ -17,7 +17,7 @@ DIGEST_BYTES = 32
 
 
 def open_to_parties(party: Party, x: Arithmetic, opening_id: str) -> Words:
-    """Reveal x to the three parties, as words of Z_2^64.
+    """Reveal x to the three parties, as words of its ring.
 
     Party i lacks x_{i−1}: party i−1 sends it, and party i+1, its other holder, sends its SHA-256.
     A party learns x and nothing else: with its own two shares, x determines the third.
@@ -50,7 +50,7 @@ def open_to_buyer(party: Party, x: Arithmetic, opening_id: str) -> tuple[bytes, 
         EvidenceError: the manifest does not have this opening now.
     """
     party.ledger.post(opening_id, "buyer", x.shape)
-    fresh = reshare(party, Arithmetic, x.own)
+    fresh = reshare(party, Arithmetic, x.own, f"open {opening_id}")
     return to_bytes(fresh.own), to_bytes(fresh.next)
 
 

@@ -1,8 +1,9 @@
 """Replicated secret sharing among three parties (Araki et al., CCS 2016).
 
 x = x0 + x1 + x2 in a ring, and party i holds (x_i, x_{i+1}), indices modulo 3. Any two parties know x,
-one alone sees uniform words. There are two rings: integers modulo 2^64 with + and ×, and words of bits
-with XOR and AND. What is linear needs no message and is an operator here.
+one alone sees uniform words. There are two rings: integers modulo 2^k with + and ×, and words of k bits
+with XOR and AND. The width k of both is that of the array's words: 64 unless a caller chooses another; a
+column whose values fit into 32 bits costs half. What is linear needs no message and is an operator here.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from mpc.prg import Shape, Words
 from records.errors import InputError, MalformedDocument
 
 WORD = np.dtype(np.uint64)
-_UNSIGNED = frozenset(np.dtype(name) for name in ("uint8", "uint16", "uint32", "uint64"))
+WORD32 = np.dtype(np.uint32)
+BYTE = np.dtype(np.uint8)
+_WORDS = frozenset(np.dtype(name) for name in ("uint8", "uint16", "uint32", "uint64"))
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -31,12 +34,11 @@ class Shared:
     add: ClassVar[np.ufunc]
     subtract: ClassVar[np.ufunc]
     product: ClassVar[np.ufunc]
-    dtypes: ClassVar[frozenset[np.dtype[Any]]]
 
     def __post_init__(self) -> None:
         if self.own.shape != self.next.shape or self.own.dtype != self.next.dtype:
             raise InputError("the two shares of a party have one shape and one word")
-        if self.own.ndim == 0 or self.own.dtype not in self.dtypes:
+        if self.own.ndim == 0 or self.own.dtype not in _WORDS:
             raise InputError("a share is an array of unsigned words with at least one axis")
 
     def __repr__(self) -> str:
@@ -65,38 +67,55 @@ class Shared:
         """Return the same elements in another shape."""
         return self.map(lambda words: words.reshape(shape))
 
+    def flat(self) -> Self:
+        """Return the same elements in one contiguous run, as the kernels want them."""
+        return self.map(lambda words: np.ascontiguousarray(words).reshape(-1))
+
     def __getitem__(self, key: Any) -> Self:
         return self.map(lambda words: words[key])
 
     def __add__(self, other: Self) -> Self:
+        require_one_ring(self, other)
         return type(self)(self.add(self.own, other.own), self.add(self.next, other.next))
 
     def __sub__(self, other: Self) -> Self:
+        require_one_ring(self, other)
         return type(self)(self.subtract(self.own, other.own), self.subtract(self.next, other.next))
 
-    def __mul__(self, public: int | Words) -> Self:
-        """Multiply by a public constant, or by public words of a shape that broadcasts."""
-        factor = (
-            self.dtype.type(public % (1 << 8 * self.dtype.itemsize)) if isinstance(public, int) else public
-        )
-        return self.map(lambda words: self.product(words, factor))
+    def __mul__(self, public: int | npt.NDArray[Any]) -> Self:
+        """Multiply by a public constant, or by public integers of a shape that broadcasts."""
+        if isinstance(public, int):
+            factor = self.dtype.type(public % (1 << 8 * self.dtype.itemsize))
+            return self.map(lambda words: self.product(words, factor))
+        # Without the cast a wider factor would widen the shares, and wide shares do not sum to the product.
+        factors = public.astype(self.dtype, copy=False)
+        return self.map(lambda words: self.product(words, factors))
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class Arithmetic(Shared):
-    """Shares of integers modulo 2^64."""
+    """Shares of integers modulo 2^k; `decode` reads them as signed."""
 
     add: ClassVar[np.ufunc] = np.add
     subtract: ClassVar[np.ufunc] = np.subtract
     product: ClassVar[np.ufunc] = np.multiply
-    dtypes: ClassVar[frozenset[np.dtype[Any]]] = frozenset({WORD})
 
     def __neg__(self) -> Self:
         return self.map(np.negative)
 
     def sum(self, axis: int) -> Self:
         """Return the sum along an axis; at least one axis must remain."""
-        return self.map(lambda words: words.sum(axis=axis, dtype=WORD))
+        return self.map(lambda words: words.sum(axis=axis, dtype=words.dtype))
+
+    def narrow(self, dtype: np.dtype[Any]) -> Self:
+        """Return the same integers modulo the size of a narrower word: reduction is a homomorphism.
+
+        Raises:
+            InputError: the word is wider; widening needs a protocol.
+        """
+        if dtype.itemsize > self.dtype.itemsize:
+            raise InputError("shares are narrowed only; enter them in the wider ring from the start")
+        return self.map(lambda words: words.astype(dtype, copy=False))
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -106,16 +125,25 @@ class Boolean(Shared):
     add: ClassVar[np.ufunc] = np.bitwise_xor
     subtract: ClassVar[np.ufunc] = np.bitwise_xor
     product: ClassVar[np.ufunc] = np.bitwise_and
-    dtypes: ClassVar[frozenset[np.dtype[Any]]] = _UNSIGNED
 
     def __xor__(self, other: Self) -> Self:
         return self + other
 
-    def __and__(self, public: int | Words) -> Self:
+    def __and__(self, public: int | npt.NDArray[Any]) -> Self:
         return self * public
 
 
 S = TypeVar("S", bound=Shared)
+
+
+def require_one_ring(x: Shared, y: Shared) -> None:
+    """Return if both are shared in one ring.
+
+    Raises:
+        InputError: they are not: NumPy would widen the narrower, and its shares would no longer sum up.
+    """
+    if type(x) is not type(y) or x.dtype != y.dtype:
+        raise InputError("operands are shared in different rings; narrow the wider one first")
 
 
 def concatenate(parts: Sequence[S], axis: int = 0) -> S:
@@ -136,21 +164,28 @@ def stack(parts: Sequence[S], axis: int = 0) -> S:
     )
 
 
-def encode(values: npt.ArrayLike) -> Words:
-    """Return integers or truth values as elements of Z_2^64, in two's complement.
+def encode(values: npt.ArrayLike, dtype: np.dtype[Any] = WORD) -> Words:
+    """Return integers or truth values as elements of a ring, in two's complement.
+
+    Integers of a signed type must fit into the signed range of the word, those of an unsigned type into the
+    unsigned one.
 
     Raises:
-        InputError: the values are not integers, or there is no axis.
+        InputError: the values are not integers, one does not fit into the word, or there is no axis.
     """
     array = np.asarray(values)
     if array.dtype.kind not in "iub" or array.ndim == 0:
         raise InputError("only arrays of integers and truth values are shared; scale decimals to integers")
-    return array.astype(WORD, casting="unsafe")
+    range_of = np.iinfo(f"{'i' if array.dtype.kind == 'i' else 'u'}{dtype.itemsize}")
+    narrowed = array.size > 0 and array.dtype.itemsize > dtype.itemsize
+    if narrowed and not (range_of.min <= array.min() and array.max() <= range_of.max):
+        raise InputError(f"a value does not fit into {range_of.bits} bits; share the column in wider words")
+    return array.astype(dtype, casting="unsafe")
 
 
-def decode(words: Words) -> npt.NDArray[np.int64]:
-    """Return elements of Z_2^64 as signed integers."""
-    return words.astype(WORD, copy=False).view(np.int64)
+def decode(words: Words) -> npt.NDArray[np.signedinteger[Any]]:
+    """Return elements of a ring as signed integers of the same width."""
+    return words.view(np.dtype(f"i{words.dtype.itemsize}"))
 
 
 def to_bytes(words: Words) -> bytes:
@@ -166,26 +201,32 @@ def from_bytes(raw: bytes | memoryview, shape: Shape, dtype: np.dtype[Any] = WOR
     """
     if len(raw) != int(np.prod(shape, dtype=np.int64)) * dtype.itemsize:
         raise MalformedDocument("the bytes of a share do not fit its shape")
-    return np.frombuffer(raw, dtype=dtype.newbyteorder("<")).astype(dtype, copy=False).reshape(shape)
+    return np.frombuffer(raw, dtype=dtype.newbyteorder("<")).astype(dtype).reshape(shape)
 
 
 def split(
-    values: npt.ArrayLike, random_bytes: Callable[[int], bytes]
+    values: npt.ArrayLike, random_bytes: Callable[[int], bytes], dtype: np.dtype[Any] = WORD
 ) -> tuple[Arithmetic, Arithmetic, Arithmetic]:
     """Share integers as a client who is no compute party; element i is for party i.
 
     `random_bytes` must be a cryptographic source such as `secrets.token_bytes`.
 
     Raises:
-        InputError: the values are not integers, or there is no axis.
+        InputError: the values are not integers, one does not fit into the word, or there is no axis.
     """
-    encoded = encode(values)
-    x0 = from_bytes(random_bytes(encoded.nbytes), encoded.shape)
-    x1 = from_bytes(random_bytes(encoded.nbytes), encoded.shape)
+    encoded = encode(values, dtype)
+    x0 = from_bytes(random_bytes(encoded.nbytes), encoded.shape, dtype)
+    x1 = from_bytes(random_bytes(encoded.nbytes), encoded.shape, dtype)
     x2 = encoded - x0 - x1
     return Arithmetic(x0, x1), Arithmetic(x1, x2), Arithmetic(x2, x0)
 
 
 def reconstruct(x0: Words, x1: Words, x2: Words) -> Words:
-    """Return x = x0 + x1 + x2 mod 2^64; `decode` makes it signed."""
+    """Return x = x0 + x1 + x2 in the ring of the words; `decode` makes it signed.
+
+    Raises:
+        InputError: the shares are of different widths.
+    """
+    if len({x0.dtype, x1.dtype, x2.dtype}) != 1:
+        raise InputError("the three shares of a value have one width")
     return x0 + x1 + x2

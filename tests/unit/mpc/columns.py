@@ -1,22 +1,53 @@
-"""Hypothesis strategies for columns of integers, with the extremes of the signed range."""
+"""Hypothesis strategies for columns of integers, with the extremes of the signed range of each ring."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from hypothesis import strategies as st
 
-LOWEST, HIGHEST = -(1 << 63), (1 << 63) - 1
-SPECIAL = (LOWEST, LOWEST + 1, -1, 0, 1, 1 << 32, HIGHEST - 1, HIGHEST)
+from mpc.sharing import WORD, WORD32
 
-integers = st.one_of(st.sampled_from(SPECIAL), st.integers(LOWEST, HIGHEST), st.integers(-3, 3))
+Column = npt.NDArray[np.signedinteger[Any]]
+WIDTHS = (WORD, WORD32)
+LENGTHS = (0, 1, 7, 8, 9, 31, 32, 33)
+
+
+def lowest(dtype: np.dtype[Any]) -> int:
+    return -(1 << 8 * dtype.itemsize - 1)
+
+
+def highest(dtype: np.dtype[Any]) -> int:
+    return (1 << 8 * dtype.itemsize - 1) - 1
+
+
+def special(dtype: np.dtype[Any]) -> list[int]:
+    low, high = lowest(dtype), highest(dtype)
+    return [low, low + 1, -1, 0, 1, 1 << 4 * dtype.itemsize, high - 1, high]
+
+
+def integers_of(dtype: np.dtype[Any]) -> st.SearchStrategy[int]:
+    return st.one_of(
+        st.sampled_from(special(dtype)), st.integers(lowest(dtype), highest(dtype)), st.integers(-3, 3)
+    )
+
+
+integers = integers_of(WORD)
+
+
+def signed(values: object, dtype: np.dtype[Any]) -> Column:
+    return np.array(values, dtype=f"i{dtype.itemsize}")
 
 
 @st.composite
-def pairs_of_columns(
-    draw: st.DrawFn, maximum: int = 20
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Draw two columns of one length, 0 included."""
+def columns(draw: st.DrawFn, count: int = 2, maximum: int = 20) -> tuple[np.dtype[Any], list[Column]]:
+    """Draw a ring, and columns of one length for it, 0 and all equal included."""
+    dtype: np.dtype[Any] = draw(st.sampled_from(WIDTHS))
     length = draw(st.integers(0, maximum))
-    column = st.lists(integers, min_size=length, max_size=length)
-    return np.array(draw(column), dtype=np.int64), np.array(draw(column), dtype=np.int64)
+    one = st.one_of(
+        st.lists(integers_of(dtype), min_size=length, max_size=length),
+        integers_of(dtype).map(lambda value: [value] * length),
+    )
+    return dtype, [signed(draw(one), dtype) for _ in range(count)]

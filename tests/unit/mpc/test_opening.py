@@ -9,7 +9,7 @@ from mpc.multiplication import reshare, share_input
 from mpc.opening import open_to_buyer, open_to_parties
 from mpc.party import Party
 from mpc.prg import Words
-from mpc.sharing import Arithmetic, decode, from_bytes, reconstruct
+from mpc.sharing import WORD32, Arithmetic, decode, from_bytes, reconstruct
 from records.errors import EvidenceError, MalformedDocument, PeerUnavailable
 from tests.unit.mpc.three_parties import run, shared, values_of
 
@@ -32,6 +32,21 @@ def test_accepted_openings_reveal_the_value_and_settle_the_ledger() -> None:
     assert all(shares[i][1] == shares[(i + 1) % 3][0] for i in range(3))
     words = reconstruct(*(from_bytes(own, (2, 2)) for own, _ in shares))
     assert decode(words).tolist() == [[1, 2], [3, -(1 << 63)]]
+
+
+def test_narrow_columns_are_opened_in_their_own_width() -> None:
+    values = [-(1 << 31), -1, 0, (1 << 31) - 1]
+    x = shared(values, WORD32)
+    manifest = Manifest((Opening("count", "parties", (4,)), Opening("result", "buyer", (4,))))
+
+    def program(party: Party) -> tuple[list[int], tuple[bytes, bytes]]:
+        opened = open_to_parties(party, x[party.index], "count")
+        return decode(opened).tolist(), open_to_buyer(party, x[party.index], "result")
+
+    results = run(program, manifest).results
+    assert all(opened == values for opened, _ in results)
+    words = reconstruct(*(from_bytes(own, (4,), WORD32) for _, (own, _) in results))
+    assert decode(words).tolist() == values
 
 
 @pytest.mark.parametrize(

@@ -9,34 +9,40 @@ combination of secrets, shares and tapes, so one session enumerates them all.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
+from mpc import kernels
+from mpc.adder import generate_bits
 from mpc.conversion import bits_to_arithmetic
-from mpc.multiplication import multiply, share_input
+from mpc.multiplication import join_summands, multiply, reshare_runs, share_input, summand
 from mpc.party import Party
 from mpc.prg import OpenStream, Shape, Words
 from mpc.sharing import Arithmetic, Boolean, Shared
-from tests.unit.mpc.three_parties import KEYS, run, words_of
+from tests.unit.mpc.three_parties import KEYS, Session, run, words_of
 
+S = TypeVar("S", bound=Shared)
 Tapes = Mapping[tuple[int, str], Words]
 """(index of the pair key, purpose) → the words that its stream yields."""
 
 
 class Playback:
-    """A word stream that yields its tape once."""
+    """A word stream that yields its tape once, in as many draws as are asked for."""
 
     def __init__(self, tape: Words) -> None:
-        self._tape: Words | None = tape
+        self._tape = tape
+        self._drawn = 0
         self.position_bytes = 0
 
     def words(self, shape: Shape, dtype: np.dtype[np.uint64]) -> Words:
-        tape, self._tape = self._tape, None
-        assert tape is not None, "the stream was drawn more often than the tape holds"
-        assert tape.shape == shape
-        return tape.astype(dtype)
+        drawn = self._tape[self._drawn : self._drawn + shape[0]]
+        self._drawn += shape[0]
+        assert drawn.shape == shape, "the stream was drawn more often than the tape holds"
+        return drawn.astype(dtype)
 
 
 def playing(tapes: Tapes) -> OpenStream:
@@ -79,10 +85,19 @@ def distances(
         drawn = [
             tapes[key] for key in session_streams(session.positions_bytes[party], party) if tapes[key].any()
         ]
-        dtype = session.results[party].dtype
-        received = [np.frombuffer(frame.raw, dtype=dtype) for frame in session.received_by(party)]
+        received = messages(session, party)
         found.append(largest_distance(secret, [*held, *drawn, *received], ring))
     return found
+
+
+def messages(session: Session[S], party: int) -> list[Words]:
+    """Return the columns that a party received; long ones came in several frames."""
+    result = session.results[party]
+    columns: list[Words] = []
+    for sender in range(3):
+        raw = b"".join(frame.raw for frame in session.received_by(party) if frame.sender == sender)
+        columns += list(np.frombuffer(raw, dtype=result.dtype).reshape(-1, result.size))
+    return columns
 
 
 def session_streams(positions: Mapping[tuple[int, str], int], party: int) -> list[tuple[int, str]]:
@@ -147,4 +162,144 @@ def test_a_bit_turns_into_a_number_unseen(masked: bool) -> None:
         return bits_to_arithmetic(party, share, bit.size)
 
     found = distances(program, tapes, [b0, b1, b2], bit, bit, ring)
+    assert found == [0, 0, 0] if masked else max(found) > 0
+
+
+@dataclass(frozen=True)
+class Level:
+    """A round of a tree, cut down to one bit at each place that meets another.
+
+    `inputs` are the places of the shared bits by operand, `outputs` those of the results, which `expected`
+    computes from the bits in the order of `inputs`.
+    """
+
+    terms: Callable[..., None]
+    wide: str
+    narrow: str
+    inputs: tuple[tuple[int, ...], ...]
+    outputs: tuple[int, ...]
+    expected: Callable[..., tuple[Words, ...]]
+    scalar: tuple[int, int, int] | None = None
+
+
+LEVELS = {
+    "fold": Level(kernels.fold_terms, "u2", "u1", ((0, 8),), (0,), lambda low, high: (low & high,)),
+    "first carry": Level(
+        kernels.first_carry_terms,
+        "u1",
+        "u1",
+        ((0, 4), (0, 4)),
+        (0, 4),
+        lambda g, g_high, p, p_high: (g_high ^ (p_high & g), p_high & p),
+        (1, 0, 2),
+    ),
+    "first carry at the sign": Level(
+        kernels.first_carry_terms,
+        "u1",
+        "u1",
+        ((3, 7), (3, 7)),
+        (3, 7),
+        lambda g, _, p, top: (top ^ g, p),
+        (1, 0, 2),
+    ),
+    "carry": Level(
+        kernels.carry_terms,
+        "u2",
+        "u1",
+        ((0, 4, 8, 12),),
+        (0, 4),
+        lambda g, g_high, p, p_high: (g_high ^ (p_high & g), p_high & p),
+    ),
+    "last carry": Level(
+        kernels.last_carry_terms,
+        "u4",
+        "u1",
+        ((0, 8, 24),),
+        (0,),
+        lambda g, g_high, p_high: (g_high ^ (p_high & g),),
+    ),
+    "prefix": Level(
+        kernels.prefix_terms,
+        "u1",
+        "u1",
+        ((0,), (0, 1)),
+        (0, 1),
+        lambda g, p, p_high: (p_high & g, p_high & p),
+        (1, 1, 1),
+    ),
+}
+
+
+def placed(bits: Sequence[Words], places: Sequence[int], dtype: str) -> Words:
+    total = np.zeros(bits[0].size, np.uint64)
+    for bit, place in zip(bits, places, strict=True):
+        total |= bit << np.uint64(place)
+    return total.astype(dtype)
+
+
+def level_world(level: Level, *, masked: bool) -> list[int]:
+    count = sum(map(len, level.inputs))
+    bits = grid(*[2] * (3 * count + (3 * len(level.outputs) if masked else 0)))
+    secrets, x0, x1 = bits[:count], bits[count : 2 * count], bits[2 * count : 3 * count]
+    x2 = [s ^ a ^ b for s, a, b in zip(secrets, x0, x1, strict=True)]
+    tapes = {}
+    for k in range(3):
+        tape = bits[3 * count + k :: 3] if masked else [np.zeros_like(bits[0])] * len(level.outputs)
+        tapes[k, "zero"] = placed(tape, level.outputs, level.narrow)
+
+    def program(party: Party) -> Boolean:
+        shares = [x0, x1, x2, x0]
+        operands: list[Words] = []
+        start = 0
+        for places in level.inputs:
+            both = shares[party.index : party.index + 2]
+            operands += [placed(share[start : start + len(places)], places, level.wide) for share in both]
+            start += len(places)
+        scalar = () if level.scalar is None else (level.scalar[party.index],)
+
+        def compute(run: slice, plus: Words, minus: Words, out: Words) -> None:
+            level.terms(*(operand[run] for operand in operands), *scalar, plus, minus, out)
+
+        return reshare_runs(party, Boolean, secrets[0].size, np.dtype(level.narrow), compute, "level")
+
+    session = run(program, open_stream=playing(tapes))
+    expected = placed(level.expected(*secrets), level.outputs, level.narrow)
+    relevant = placed([np.ones_like(bits[0])] * len(level.outputs), level.outputs, level.narrow)
+    np.testing.assert_array_equal(words_of(session.results) & relevant, expected)
+    secret = placed(secrets, range(count), "u8")
+    found = []
+    for party in range(3):
+        held = [column for k in (party, (party + 1) % 3) for column in (x0, x1, x2)[k]]
+        drawn = [tapes[k, "zero"] for k in (party, (party + 1) % 3)] if masked else []
+        (received,) = messages(session, party)
+        assert not (received & ~relevant).any(), "nothing but the enumerated bits is sent"
+        words = [column >> place & 1 for column in (*drawn, received) for place in level.outputs]
+        found.append(largest_distance(secret, [*held, *words], 2))
+    return found
+
+
+@pytest.mark.parametrize("name", LEVELS)
+def test_a_level_of_a_tree_shows_no_party_anything(name: str) -> None:
+    assert level_world(LEVELS[name], masked=True) == [0, 0, 0]
+
+
+@pytest.mark.parametrize("name", LEVELS)
+def test_without_the_zero_sharing_a_level_shows_its_operands(name: str) -> None:
+    assert max(level_world(LEVELS[name], masked=False)) > 0
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_the_leaves_of_a_tree_are_entered_and_multiplied_unseen(masked: bool) -> None:
+    x, x0, x1, *tape = (
+        column.astype(np.uint8) for column in grid(2, 2, 2, *([2] * 3 if masked else [1] * 3))
+    )
+    x2 = x ^ x0 ^ x1
+    tapes = {(0, "input"): tape[0], (0, "reshare"): tape[1], (1, "reshare"): tape[2]}
+
+    def program(party: Party) -> Boolean:
+        columns = [x0, x1, x2, x0]
+        share = Boolean(columns[party.index], columns[party.index + 1])
+        return generate_bits(party, join_summands(party, Boolean, summand(party, share)))
+
+    found = distances(program, tapes, [x0, x1, x2], x, (x0 ^ x1) & x2, 2)
     assert found == [0, 0, 0] if masked else max(found) > 0

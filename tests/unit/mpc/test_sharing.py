@@ -1,21 +1,39 @@
 from __future__ import annotations
 
 import secrets
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 
-from mpc.sharing import Arithmetic, Boolean, concatenate, decode, encode, from_bytes, split, stack, to_bytes
+from mpc.sharing import (
+    BYTE,
+    WORD,
+    WORD32,
+    Arithmetic,
+    Boolean,
+    concatenate,
+    decode,
+    encode,
+    from_bytes,
+    reconstruct,
+    require_one_ring,
+    split,
+    stack,
+    to_bytes,
+)
 from records.errors import InputError, MalformedDocument
-from tests.unit.mpc.columns import pairs_of_columns
+from tests.unit.mpc.columns import Column, columns
 from tests.unit.mpc.three_parties import shared, values_of, words_of
 
 
-@given(pairs_of_columns())
-def test_split_reconstructs_and_linear_operators_agree_with_numpy(columns) -> None:  # type: ignore[no-untyped-def]
-    x, y = columns
-    shares_x, shares_y = shared(x), shared(y)
+@given(columns())
+def test_split_reconstructs_and_linear_operators_agree_with_numpy(
+    drawn: tuple[np.dtype[Any], list[Column]],
+) -> None:
+    dtype, (x, y) = drawn
+    shares_x, shares_y = shared(x, dtype), shared(y, dtype)
     np.testing.assert_array_equal(values_of(shares_x), x)
     cases = [
         (x + y, [a + b for a, b in zip(shares_x, shares_y, strict=True)]),
@@ -23,12 +41,13 @@ def test_split_reconstructs_and_linear_operators_agree_with_numpy(columns) -> No
         (-x, [-a for a in shares_x]),
         (x * 7, [a * 7 for a in shares_x]),
         (x * -1, [a * -1 for a in shares_x]),
-        (x * y, [a * encode(y) for a in shares_x]),
+        (x * y, [a * encode(y, dtype) for a in shares_x]),
+        (x * y, [a * y.astype(np.int64) for a in shares_x]),
         (x[::-1], [a[::-1] for a in shares_x]),
         (np.concatenate([x, y]), [concatenate([a, b]) for a, b in zip(shares_x, shares_y, strict=True)]),
         (np.stack([x, y]), [stack([a, b]) for a, b in zip(shares_x, shares_y, strict=True)]),
         (
-            np.stack([x, y]).sum(axis=0),
+            np.stack([x, y]).sum(axis=0, dtype=x.dtype),
             [stack([a, b]).sum(0) for a, b in zip(shares_x, shares_y, strict=True)],
         ),
     ]
@@ -69,6 +88,40 @@ def test_encoding_keeps_truth_values_tags_and_narrow_integers() -> None:
     assert encode([True, False]).tolist() == [1, 0]
     assert encode(np.array([2**64 - 1], dtype=np.uint64)).tolist() == [2**64 - 1]
     assert decode(encode(np.array([-3], dtype=np.int8))).tolist() == [-3]
+
+
+@given(columns(count=1))
+def test_narrowing_keeps_what_fits_and_is_local(drawn: tuple[np.dtype[Any], list[Column]]) -> None:
+    _, (x,) = drawn
+    narrow = [share.narrow(BYTE) for share in shared(x)]
+    np.testing.assert_array_equal(values_of(narrow), x.astype(np.int8))
+
+
+def test_widening_and_mixing_rings_are_refused() -> None:
+    wide, narrow = shared([1])[0], shared([1], WORD32)[0]
+    with pytest.raises(InputError):
+        narrow.narrow(WORD)
+    with pytest.raises(InputError):
+        wide + narrow
+    with pytest.raises(InputError):
+        narrow - wide
+    with pytest.raises(InputError):
+        require_one_ring(wide, Boolean(wide.own, wide.next))
+    with pytest.raises(InputError):
+        reconstruct(wide.own, wide.next, narrow.own)
+
+
+@pytest.mark.parametrize("value", [-(1 << 31) - 1, 1 << 31, 1 << 40])
+def test_values_that_a_narrow_word_cannot_hold_are_refused_without_showing_them(value: int) -> None:
+    with pytest.raises(InputError) as refusal:
+        encode([0, value], WORD32)
+    assert str(value) not in str(refusal.value)
+    assert encode([-(1 << 31), (1 << 31) - 1], WORD32).tolist() == [1 << 31, (1 << 31) - 1]
+    assert encode(np.array([(1 << 32) - 1], np.uint32), WORD32).tolist() == [(1 << 32) - 1]
+
+
+def test_what_is_read_can_be_written_to() -> None:
+    assert from_bytes(bytes(16), (2,)).flags.writeable
 
 
 def test_bytes_are_little_endian_and_of_the_announced_length() -> None:

@@ -5,29 +5,36 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mpc.prg import Shape, Words
-from mpc.sharing import Arithmetic
-from mpc.shuffle import random_permutation, shuffle
-from records.errors import InputError
+from mpc.manifest import Manifest, Opening
+from mpc.party import Party
+from mpc.sharing import WORD32, Arithmetic, Shared
+from mpc.shuffle import apply, disclose_order, move, move_back, secret_permutation, shuffle, undo
+from records.errors import EvidenceError, InputError
+from tests.unit.mpc.relations import opened, shared_words
 from tests.unit.mpc.three_parties import run, shared, values_of
+
+ORDER = Manifest((Opening("order", "parties", None),))
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(0, 40), st.integers(1, 3))
-def test_all_columns_move_together_and_no_row_is_lost(count: int, columns: int) -> None:
-    table = np.arange(count * columns).reshape(columns, count)
-    shares = [shared(column) for column in table]
-    session = run(lambda party: shuffle(party, [share[party.index] for share in shares]))
-    shuffled = np.stack([values_of(column) for column in zip(*session.results, strict=True)])
-    np.testing.assert_array_equal(shuffled[:, np.argsort(shuffled[0])], table)
+@given(st.integers(0, 40))
+def test_columns_of_all_rings_move_together_and_no_row_is_lost(count: int) -> None:
+    rows = np.arange(count)
+    columns = [shared(rows), shared(rows * 3, WORD32), shared_words(rows, np.uint8), shared_words(rows << 20)]
+    session = run(lambda party: shuffle(party, [column[party.index] for column in columns]))
+    numbers, thrice, octets, words = opened(session)
+    np.testing.assert_array_equal(np.sort(numbers), rows)
+    np.testing.assert_array_equal(thrice, numbers * 3)
+    np.testing.assert_array_equal(octets, numbers)
+    np.testing.assert_array_equal(words, numbers << 20)
 
 
 def test_two_shuffles_of_a_session_differ() -> None:
     share = shared(np.arange(50))
 
-    def program(party: object) -> tuple[Arithmetic, Arithmetic]:
-        column = [share[party.index]]  # type: ignore[attr-defined]
-        return shuffle(party, column)[0], shuffle(party, column)[0]  # type: ignore[arg-type]
+    def program(party: Party) -> tuple[Arithmetic, Arithmetic]:
+        column = [share[party.index]]
+        return shuffle(party, column)[0], shuffle(party, column)[0]
 
     first, second = zip(*run(program).results, strict=True)
     assert values_of(first).tolist() != values_of(second).tolist()
@@ -36,26 +43,51 @@ def test_two_shuffles_of_a_session_differ() -> None:
 def test_columns_of_unlike_length_are_refused_and_none_is_nothing() -> None:
     with pytest.raises(InputError):
         run(lambda party: shuffle(party, [shared([1, 2])[0], shared([1])[0]]))
+    with pytest.raises(InputError):
+        run(lambda party: shuffle(party, [shared([[1, 2]])[0]]))
     assert run(lambda party: shuffle(party, [])).results == ((), (), ())
 
 
-class Tape:
-    """A word stream that plays back given vectors."""
+@pytest.mark.parametrize("count", [0, 1, 2, 37])
+def test_a_permutation_that_was_applied_can_be_undone(count: int) -> None:
+    share, words = shared(np.arange(count)), shared_words(np.arange(count))
 
-    def __init__(self, *vectors: list[int]) -> None:
-        self._vectors = list(vectors)
-        self.position_bytes = 0
+    def program(party: Party) -> tuple[Shared, ...]:
+        permutation = secret_permutation(party, count)
+        moved = apply(party, permutation, [share[party.index], words[party.index]])
+        return (*undo(party, permutation, moved), *undo(party, permutation, [words[party.index]]), *moved)
 
-    def words(self, shape: Shape, dtype: np.dtype[np.uint64]) -> Words:
-        return np.array(self._vectors.pop(0), dtype=dtype).reshape(shape)
+    number, word, unmoved, *moved = opened(run(program))
+    np.testing.assert_array_equal(number, np.arange(count))
+    np.testing.assert_array_equal(word, np.arange(count))
+    np.testing.assert_array_equal(moved[0], moved[1])
+    np.testing.assert_array_equal(moved[0][unmoved], np.arange(count))  # undoing is the inverse
 
 
-def test_colliding_keys_are_drawn_anew() -> None:
-    # A collision anywhere discards the vector, so that no rule for ties can favour an order.
-    assert random_permutation(Tape([5, 9, 5, 1], [40, 10, 30, 20]), 4).tolist() == [1, 3, 2, 0]
+@pytest.mark.parametrize("count", [0, 1, 2, 37])
+def test_a_shared_order_moves_columns_there_and_back(count: int) -> None:
+    order = np.random.default_rng(7).permutation(count)
+    places, rows, words = shared(order, WORD32), shared(np.arange(count)), shared_words(np.arange(count))
+
+    def program(party: Party) -> tuple[Shared, ...]:
+        i = party.index
+        revealed, early = disclose_order(party, places[i], "order", [words[i]])
+        party.finish()
+        return (*early, *move(party, revealed, [rows[i]]), *move_back(party, revealed, [rows[i]]))
+
+    early, moved, unmoved = opened(run(program, ORDER))
+    np.testing.assert_array_equal(moved[order], np.arange(count))
+    np.testing.assert_array_equal(early, moved)
+    np.testing.assert_array_equal(unmoved, order)
 
 
-def test_distinct_keys_are_used_at_once() -> None:
-    tape = Tape([3, 1, 2], [9, 9, 9])
-    assert random_permutation(tape, 3).tolist() == [1, 2, 0]
-    assert len(tape._vectors) == 1
+def test_places_that_are_no_permutation_are_evidence() -> None:
+    places = shared([0, 0, 1], WORD32)
+    with pytest.raises(EvidenceError, match="no permutation"):
+        run(lambda party: disclose_order(party, places[party.index], "order"), ORDER)
+
+
+def test_an_order_that_was_not_accepted_is_not_opened() -> None:
+    places = shared([1, 0], WORD32)
+    with pytest.raises(EvidenceError, match="lacks"):
+        run(lambda party: disclose_order(party, places[party.index], "order"))

@@ -7,17 +7,18 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from mpc import prg
+from mpc.bits import unpack
 from mpc.costs import Cost
 from mpc.link import CountingLink, Link
 from mpc.manifest import Manifest
 from mpc.party import PairKeys, Party
 from mpc.prg import OpenStream, Words
-from mpc.sharing import Arithmetic, Shared, decode, split
+from mpc.sharing import WORD, Arithmetic, Boolean, Shared, decode, split
 from sandbox.link.memory import memory_links
 
 T = TypeVar("T")
@@ -128,9 +129,9 @@ def run(
     )
 
 
-def shared(values: object) -> tuple[Arithmetic, Arithmetic, Arithmetic]:
+def shared(values: object, dtype: np.dtype[Any] = WORD) -> tuple[Arithmetic, Arithmetic, Arithmetic]:
     """Share integers as a client would."""
-    return split(np.asarray(values), secrets.token_bytes)
+    return split(np.asarray(values), secrets.token_bytes, dtype)
 
 
 def words_of(shares: Sequence[Shared]) -> Words:
@@ -145,3 +146,33 @@ def words_of(shares: Sequence[Shared]) -> Words:
 def values_of(shares: Sequence[Shared]) -> Words:
     """Reconstruct as signed integers."""
     return decode(words_of(shares))
+
+
+def evaluate(program: Callable[..., Shared], *columns: Words, dtype: np.dtype[Any] = WORD) -> Words:
+    """Run a protocol on columns shared in one ring; return the result as signed integers."""
+    return values_of(_evaluated(program, columns, dtype))
+
+
+def bits_of(program: Callable[..., Boolean], *columns: Words, dtype: np.dtype[Any] = WORD) -> Words:
+    """Run a protocol on columns shared in one ring; return its packed answer as one bit an element."""
+    packed = words_of(_evaluated(program, columns, dtype))
+    count = columns[0].size
+    assert packed.shape == (-(-count // 8),)
+    assert not unpack(packed, 8 * packed.size)[count:].any(), "bits after the last are 0"
+    return unpack(packed, count)
+
+
+def _evaluated(
+    program: Callable[..., Shared], columns: Sequence[Words], dtype: np.dtype[Any]
+) -> Sequence[Shared]:
+    shares = [shared(column, dtype) for column in columns]
+    session = run(lambda party: program(party, *(share[party.index] for share in shares)))
+    assert_streams_in_step(session.positions_bytes)
+    return session.results
+
+
+def assert_streams_in_step(positions: Sequence[dict[tuple[int, str], int]]) -> None:
+    """Both holders of a key have drawn equally much of each of its streams."""
+    for party in range(3):
+        for (neighbour, purpose), drawn in positions[party].items():
+            assert positions[neighbour].get((party, purpose)) == drawn

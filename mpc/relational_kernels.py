@@ -1,0 +1,109 @@
+"""What a party computes alone, row by row, in shuffles and sorts.
+
+What stands here is NumPy; long columns go to the loops in `mpc/relational_compiled.py`, if there is numba.
+"""
+
+from __future__ import annotations
+
+import types
+
+import numpy as np
+
+from mpc.acceleration import SHORT, compiled_kernels
+from mpc.prg import Words
+from mpc.sharing import WORD, WORD32
+
+
+def lemire_targets(words: Words, places: Words) -> tuple[Words, Words]:
+    """Return ⌊word · (i + 1) / 2^32⌋ for each place i, and which of them are biased and to be drawn again.
+
+    Biased is where word · (i + 1) mod 2^32 < 2^32 mod (i + 1) (Lemire, ACM TOMACS 2019, Algorithm 5).
+    Words and places are u32 of one shape (n,); the second result holds indices into it.
+    """
+    if loops := _loops(words.size):
+        targets, rejected = np.empty_like(places), np.empty(places.shape, dtype=np.intp)
+        return targets, rejected[: loops.lemire_targets(words, places, targets, rejected)]
+    bounds = places.astype(WORD) + np.uint64(1)
+    products = words * bounds
+    low = products.astype(WORD32)
+    # 2^32 mod (i + 1) is at most i: the slow division is left to the few that come so far.
+    suspects = np.flatnonzero(low <= places)
+    rejected = suspects[low[suspects] < np.uint64(1 << 32) % bounds[suspects]]
+    return (products >> np.uint64(32)).astype(WORD32), rejected
+
+
+def swapped(targets: Words) -> Words:
+    """Return the order after place i = 0, 1, … has swapped with place `targets[i]` ≤ i."""
+    if loops := _loops(targets.size):
+        order = np.empty_like(targets)
+        loops.swapped(targets, order)
+        return order
+    rows = [0] * targets.size
+    for place, target in enumerate(targets.tolist()):
+        rows[place] = rows[target]
+        rows[target] = place
+    return np.array(rows, dtype=targets.dtype)
+
+
+def inverse_of(order: Words) -> Words | None:
+    """Return the inverse of a permutation of rows, or None if the rows are not one."""
+    if loops := _loops(order.size):
+        undone = np.full_like(order, order.size)
+        return undone if loops.inverse_of(order, undone) else None
+    if order.size and order.max() >= order.size:
+        return None
+    rows = np.arange(order.size, dtype=order.dtype)
+    undone = np.zeros_like(rows)
+    undone[order] = rows
+    return undone if np.array_equal(undone[order], rows) else None
+
+
+def gathered(words: Words, order: Words) -> Words:
+    """Return words (n,) with row `order[i]` in place i."""
+    if loops := _loops(words.size):
+        out = np.empty_like(words)
+        loops.gathered(words, order, out)
+        return out
+    rows: Words = words[order]
+    return rows
+
+
+def rank_terms(own: Words, following: Words, one: tuple[int, int]) -> Words:
+    """Return this party's additive parts of each row's place after a stable counting sort, (n,).
+
+    `own` and `following` are its shares (k, n), k = 1 or 3, of 0/1 columns of which at most one is 1 in a
+    row: column j marks digit j + 1, and the rest have digit 0. `one` are its shares of a public 1. A row's
+    place is the number of rows with smaller digits, and of earlier rows with the same.
+    """
+    count = own.shape[1]
+    totals = np.stack([shares.sum(axis=1, dtype=own.dtype) for shares in (own, following)])
+    ones = np.array(one, dtype=own.dtype)
+    zeros = ones * own.dtype.type(count % (1 << 8 * own.dtype.itemsize)) - totals.sum(axis=1, dtype=own.dtype)
+    start = np.zeros((2, own.shape[0] + 1), dtype=own.dtype)
+    start[:, 1:] = zeros[:, np.newaxis]
+    start[:, 2:] += np.cumsum(totals, axis=1, dtype=own.dtype)[:, :-1]
+    if loops := _loops(count):
+        out = np.empty(count, dtype=own.dtype)
+        loop = loops.rank_terms_of_one if own.shape[0] == 1 else loops.rank_terms_of_three
+        loop(own, following, start, ones, out)
+        return out
+    out = np.zeros(count, dtype=own.dtype)
+    unmarked = (
+        shares_one - shares.sum(axis=0, dtype=own.dtype)
+        for shares_one, shares in zip(ones, (own, following), strict=True)
+    )
+    for digit, (mark, mark_next) in enumerate([tuple(unmarked), *zip(own, following, strict=True)]):
+        place, place_next = (
+            start[side, digit] + np.cumsum(marks, dtype=own.dtype) - marks
+            for side, marks in enumerate((mark, mark_next))
+        )
+        out += mark * (place + place_next) + mark_next * place
+    return out
+
+
+def _loops(count: int) -> types.ModuleType | None:
+    if count < SHORT or compiled_kernels(count) is None:
+        return None
+    from mpc import relational_compiled
+
+    return relational_compiled

@@ -1,0 +1,71 @@
+"""Golden transcripts of relational operators: fixed keys and inputs give these frames, or a protocol changed.
+
+A change on purpose updates the digest and is named in the change log.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+
+from mpc.aggregation import group_openings, group_sums
+from mpc.intersection import IdLists
+from mpc.join import LeftTable, join, join_openings
+from mpc.manifest import Manifest, Opening
+from mpc.multiplication import constant
+from mpc.party import Party
+from mpc.radix_sort import SortKey, sort_openings, sorted_places
+from mpc.ranking import counts_at_most, kth_openings, kth_ranked
+from mpc.sharing import Boolean
+from mpc.tables import Rows
+from mpc.tag_join import tag_join
+from tests.unit.mpc.three_parties import run
+
+Program = Callable[[Party, Boolean], object]
+WORDS = np.array([5, 0, 7, 5, 1], dtype=np.uint32)
+
+
+def _tag_join(party: Party, _: Boolean) -> object:
+    inputs = ((WORDS[1:], WORDS[1:, np.newaxis]), (WORDS, None), (None, None))[party.index]
+    return tag_join(party, IdLists((0, 1), (4, 5), 1), *inputs)
+
+
+TRANSCRIPTS: dict[str, tuple[Program, Sequence[Opening], str]] = {
+    "sorted_places": (
+        lambda p, x: sorted_places(p, [SortKey(x, 5)], "s"),
+        sort_openings("s", 5, [5]),
+        "02e4b33f669a7878c6df62aa741537a845ea0375dfa5720dc004099bf352f2d0",
+    ),
+    "group_sums": (
+        lambda p, x: group_sums(p, Rows((SortKey(x, 3),)), [constant(p, 2, x.shape)], "g"),
+        group_openings("g", 5, [3]),
+        "3c33eb6a9b7ded5344a0295f9646ade7f23bad630201bb239def7e1fd36b92f7",
+    ),
+    "join": (
+        lambda p, x: join(p, LeftTable(Rows((SortKey(x[1:], 3),)), (x[1:],)), Rows((SortKey(x, 3),)), "j"),
+        join_openings("j", (4, 5), [3]),
+        "7498c5626f162b2b63be7e2b02507a755eb74844f1778975f54aeb01caf28072",
+    ),
+    "tag_join": (_tag_join, (), "632cca3116a6d519839fc132995a93cf317f5ca7c294a7bbfd8b8341b69e7d03"),
+    "kth_ranked": (
+        lambda p, _: kth_ranked(p, counts_at_most(WORDS), 7, 8, "k"),
+        kth_openings("k", 8),
+        "73c5190e08fd29b03fb12cc4de761fba268e1328dd142a966e7e715e1cede3c4",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TRANSCRIPTS)
+def test_frames_are_those_of_the_recorded_transcript(name: str) -> None:
+    program, openings, expected = TRANSCRIPTS[name]
+    first, second = np.arange(5, dtype=np.uint32) * 0x01234567, np.arange(5, dtype=np.uint32) * 0x89ABCDEF
+    third = WORDS ^ first ^ second
+    shares = (Boolean(first, second), Boolean(second, third), Boolean(third, first))
+    session = run(lambda party: program(party, shares[party.index]), Manifest(tuple(openings)))
+    digest = hashlib.sha256()
+    for frame in (frame for sent in session.frames for frame in sent):
+        digest.update(bytes([frame.sender, frame.to]) + len(frame.raw).to_bytes(8, "little") + frame.raw)
+    assert digest.hexdigest() == expected
