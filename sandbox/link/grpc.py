@@ -1,8 +1,7 @@
-"""A mesh over mTLS gRPC: one stream per directed pair and attempt, sent from worker threads.
+"""Frames by mTLS gRPC: the way that always works, and where a peer says whether it has a faster one.
 
 Sending is gRPC's synchronous API, whose own thread takes chunks from a bounded queue: a peer that does not
-read stops the sender. Receiving is the node's server, which hands frames to its `Mailbox`. A stream that
-breaks is not resumed (R4): both ends get `PeerUnavailable`, and the retry is a new attempt.
+read stops the sender. Receiving is the node's server, which hands frames to its `Mailbox`.
 """
 
 # ruff: noqa: N802 - gRPC names the methods
@@ -11,14 +10,13 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from typing import Any, Final
 
 import grpc
 
 from records.clock import Clock, utc_now
-from records.errors import EvidenceError, LimitExceeded, MalformedDocument, PeerUnavailable, UnknownObject
-from records.parties import PartyRecord
+from records.errors import EvidenceError, LimitExceeded, MalformedDocument, PeerUnavailable
 from sandbox.identity import Identity
 from sandbox.link.mailbox import Mailbox
 from sandbox.rpc.v1 import link_service_pb2 as pb
@@ -29,15 +27,23 @@ from sandbox.wire.connection import channel_credentials, channel_options, reques
 from sandbox.wire.interceptor import Context, caller
 
 METHOD: Final = path("LinkService/SendFrames")
+FIND_DATA_PORT: Final = path("LinkService/FindDataPort")
+MAX_PORT: Final = 65535
 CHUNK_BYTES: Final = 1 << 20
 QUEUE_BYTES: Final = 16 << 20
 
 
 class LinkServicer(LinkServiceServicer):
-    """Receives the streams of other nodes into a mailbox."""
+    """Receives the streams of other nodes into a mailbox; `data_port` is that of the data channel, or 0."""
 
-    def __init__(self, mailbox: Mailbox) -> None:
+    def __init__(self, mailbox: Mailbox, data_port: int = 0) -> None:
         self._mailbox = mailbox
+        self._data_port = data_port
+
+    async def FindDataPort(
+        self, request: pb.FindDataPortRequest, context: Context
+    ) -> pb.FindDataPortResponse:
+        return pb.FindDataPortResponse(port=self._data_port)
 
     async def SendFrames(
         self, request_iterator: AsyncIterator[pb.SendFramesRequest], context: Context
@@ -79,74 +85,44 @@ async def _joined(messages: AsyncIterator[pb.SendFramesRequest], frame_bytes: in
     raise PeerUnavailable("the stream was cut")
 
 
-class GrpcMesh:
-    """One node's end of a channel. Opens it in the mailbox, and a stream to each peer it speaks to.
+def find_data_port(
+    identity: Identity, address: str, peer: str, timeout_s: float, clock: Clock = utc_now
+) -> int:
+    """Ask `peer` for the port of its data channel; 0 if it has none. Waits for a peer that is starting.
 
-    `peers` gives the address and the record of each; `timeout_s` bounds every wait for one of them.
+    Raises:
+        EvidenceError: the answer is no port.
+        PeerUnavailable: no answer within `timeout_s`.
+        UsufructError: what the peer raised.
     """
+    request = pb.FindDataPortRequest()
+    metadata = request_metadata(identity, FIND_DATA_PORT, peer, request.SerializeToString(), clock)
+    with grpc.secure_channel(address, channel_credentials(identity), channel_options(peer)) as channel:
+        call: Any = channel.unary_unary(
+            FIND_DATA_PORT, pb.FindDataPortRequest.SerializeToString, pb.FindDataPortResponse.FromString
+        )
+        limit_s = min(timeout_s, RULES[FIND_DATA_PORT].deadline_s)
+        try:
+            answer = call(request, timeout=limit_s, metadata=tuple(metadata), wait_for_ready=True)
+        except grpc.RpcError as error:
+            raise errors.rebuild(error, peer) from None
+    port = int(answer.port)
+    if port > MAX_PORT:
+        raise EvidenceError(f"`{peer}` names a data port that is none")
+    return port
+
+
+class GrpcStream:
+    """The stream to one peer: filled by a worker thread, emptied by gRPC's. See `Stream`."""
 
     def __init__(
         self,
-        mailbox: Mailbox,
         channel: str,
         identity: Identity,
-        peers: Mapping[str, tuple[str, PartyRecord]],
-        *,
+        address: str,
+        peer: str,
         timeout_s: float,
         clock: Clock = utc_now,
-    ) -> None:
-        self._mailbox = mailbox
-        self._channel = channel
-        self._identity = identity
-        self._peers = peers
-        self._timeout_s = timeout_s
-        self._clock = clock
-        self._inboxes = mailbox.open(channel, peers)
-        self._streams: dict[str, _Stream] = {}
-
-    def send(self, peer: str, frame: bytes | memoryview) -> None:
-        """Hand a frame over, waiting for room; see `Mesh`."""
-        if peer not in self._streams:
-            self._streams[peer] = self._connect(peer)
-        view = memoryview(frame)
-        # An empty array cannot be cast.
-        self._streams[peer].send(view.cast("B") if view.nbytes else memoryview(b""))
-
-    def receive(self, peer: str) -> bytes:
-        """Return the next frame from `peer`; see `Mesh`."""
-        if peer not in self._inboxes:
-            raise UnknownObject(f"`{peer}` is not a peer of this channel")
-        return self._inboxes[peer].get(self._timeout_s)
-
-    def close(self) -> None:
-        """Wait until the peers have what was sent, then end the channel; see `Mesh`."""
-        try:
-            for stream in self._streams.values():
-                stream.end()
-            for stream in self._streams.values():
-                stream.settle()
-        finally:
-            self.abort()
-
-    def abort(self) -> None:
-        """End the channel at once; see `Mesh`."""
-        for stream in self._streams.values():
-            stream.cancel()
-        self._mailbox.close(self._channel)
-
-    def _connect(self, peer: str) -> _Stream:
-        # Only with the first frame: a pair that never speaks must not keep a peer from closing.
-        if peer not in self._peers:
-            raise UnknownObject(f"`{peer}` is not a peer of this channel")
-        address, record = self._peers[peer]
-        return _Stream(self._channel, self._identity, address, record.party, self._timeout_s, self._clock)
-
-
-class _Stream:
-    """The stream to one peer: filled by a worker thread, emptied by gRPC's."""
-
-    def __init__(
-        self, channel: str, identity: Identity, address: str, peer: str, timeout_s: float, clock: Clock
     ) -> None:
         self._peer = peer
         self._timeout_s = timeout_s
@@ -170,6 +146,7 @@ class _Stream:
         self._call.add_done_callback(self._finish)
 
     def send(self, frame: memoryview) -> None:
+        """Queue a copy of a frame, waiting for room; see `Stream`."""
         for start in range(0, max(len(frame), 1), CHUNK_BYTES):
             payload = bytes(frame[start : start + CHUNK_BYTES])
             chunk = pb.FrameChunk(
@@ -180,13 +157,14 @@ class _Stream:
         self._frames += 1
 
     def end(self) -> None:
+        """Say that nothing more comes; see `Stream`."""
         self._put(pb.SendFramesRequest(frames_sent=self._frames), 0)
         with self._changed:
             self._ended = True
             self._changed.notify_all()
 
     def settle(self) -> None:
-        """Wait until the peer has confirmed all frames."""
+        """Wait until the peer has confirmed all frames; see `Stream`."""
         try:
             confirmed = self._call.result(timeout=self._timeout_s).frames
         except grpc.FutureTimeoutError:
@@ -197,6 +175,7 @@ class _Stream:
             raise EvidenceError(f"`{self._peer}` confirms another number of frames than were sent")
 
     def cancel(self) -> None:
+        """End the stream at once; see `Stream`."""
         self._call.cancel()
         self._grpc.close()
 

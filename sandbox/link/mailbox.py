@@ -1,9 +1,10 @@
 """Where frames of other nodes wait for the worker threads of this one.
 
-Theory of operation. The server's event loop calls `accept` for each incoming stream, then `Inbox.put` for
-each frame; a worker thread calls `open` for its channel, then `Inbox.get`. A stream whose channel is not open
-yet is not read: its bytes wait at the sender, by HTTP/2 flow control, and cost this process nothing. A
-full inbox is not read either. So no peer can fill this node's memory.
+Theory of operation. The server's event loop calls `accept` for each incoming stream. Of a gRPC stream it
+then calls `Inbox.put` for each frame; a data channel it hands over by `Inbox.attach`. A worker thread calls
+`open` for its channel, then `Inbox.get`, which reads a data channel itself. A stream whose channel is not
+open yet is not read: its bytes wait at the sender, by flow control, and cost this process nothing. A full
+inbox is not read either. So no peer can fill this node's memory.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from records.errors import LimitExceeded, NotPermitted, PeerUnavailable, StateConflict, UnknownObject
 
@@ -36,8 +37,21 @@ class MailboxLimits:
     waiting_s: float = 60.0
 
 
+class Reader(Protocol):
+    """Frames that come by a connection of their own; `receive` and `finish` on the worker thread."""
+
+    def receive(self) -> memoryview:
+        """Return the next frame, or raise `PeerUnavailable` in time."""
+
+    def finish(self) -> None:
+        """Confirm to the sender that all its frames came."""
+
+    def break_off(self) -> None:
+        """End the connection at once; call from any thread."""
+
+
 class Inbox:
-    """Frames of one sender in one channel, in order. `put` on the event loop, `get` on a worker thread."""
+    """Frames of one sender in one channel, in order: by `put` on the event loop, or by a `Reader`."""
 
     def __init__(self, sender: str, window_bytes: int) -> None:
         self._sender = sender
@@ -48,6 +62,7 @@ class Inbox:
         self._ended = False
         self._changed = threading.Condition()
         self._room: _Signal | None = None
+        self._reader: Reader | None = None
 
     def claim(self) -> None:
         """Bind the inbox to one stream and to the running event loop.
@@ -80,30 +95,60 @@ class Inbox:
                 room.clear()
             await room.wait()
 
-    def get(self, timeout_s: float) -> bytes:
+    def attach(self, reader: Reader) -> None:
+        """Let the worker thread read the sender's frames itself.
+
+        Raises:
+            StateConflict: the channel was closed.
+        """
+        with self._changed:
+            if self._ended:
+                raise StateConflict("the receiver closed the channel")
+            self._reader = reader
+            self._changed.notify_all()
+
+    def get(self, timeout_s: float) -> bytes | memoryview:
         """Return the next frame.
 
         Raises:
-            PeerUnavailable: none came within `timeout_s`, or the stream ended.
+            EvidenceError: a data channel brought something else.
+            PeerUnavailable: none came within `timeout_s` (a reader has its own), or the stream ended.
         """
         with self._changed:
-            if not self._changed.wait_for(lambda: self._frames or self._ended, timeout_s):
+            ready = self._changed.wait_for(lambda: self._frames or self._ended or self._reader, timeout_s)
+            if not ready:
                 raise PeerUnavailable(f"`{self._sender}` sent nothing for {timeout_s:g} s")
-            if not self._frames:
+            reader = self._reader
+            if not self._frames and reader is None:
                 raise PeerUnavailable(f"`{self._sender}` has left the channel")
+        if reader is not None:
+            return reader.receive()
+        with self._changed:
             frame = self._frames.popleft()
             self._held_bytes -= len(frame)
             if self._room is not None:
                 self._room.set()
             return frame
 
+    def finish(self) -> None:
+        """Confirm a data channel's frames to their sender; gRPC's server does it for its streams.
+
+        Raises:
+            EvidenceError: the sender's count differs.
+            PeerUnavailable: the sender is gone, or does not end.
+        """
+        if self._reader is not None:
+            self._reader.finish()
+
     def end(self) -> None:
-        """Say that nothing more comes; what has come can still be read."""
+        """Say that nothing more comes; what gRPC has brought can still be read."""
         with self._changed:
             self._ended = True
             self._changed.notify_all()
             if self._room is not None:
                 self._room.set()
+            if self._reader is not None:
+                self._reader.break_off()
 
 
 class Mailbox:

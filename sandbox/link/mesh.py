@@ -20,8 +20,8 @@ class Mesh(Protocol):
             PeerUnavailable: the peer is gone, or takes nothing.
         """
 
-    def receive(self, peer: str) -> bytes:
-        """Return the next frame from `peer`.
+    def receive(self, peer: str) -> bytes | memoryview:
+        """Return the next frame from `peer`; it is the caller's, and read-only.
 
         Raises:
             UnknownObject: not a peer of this channel.

@@ -265,6 +265,7 @@ class Attempts:
             release_key_digest=canonical.digest_bytes(release_keys[self._identity.party]),
             opening_ledger=computed.opening_ledger,
             shares=tuple(shares),
+            transcript=computed.transcript,
             issued_at=clock.to_text(self._now()),
         ).sign(self._identity.signer)
         with self._store.begin() as connection:

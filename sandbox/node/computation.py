@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,9 +23,10 @@ import pyarrow as pa
 from mpc.manifest import Opening
 from mpc.party import PairKeys, Party
 from mpc.sharing import Arithmetic, from_bytes, split, to_bytes
+from mpc.transcript import Head, RecordingLink
 from records import canonical
 from records.errors import EvidenceError, LimitExceeded, SourceUnreadable
-from records.job import OpeningRecord, opening_ledger
+from records.job import ChannelDigest, OpeningRecord, opening_ledger
 from sandbox.derivation import Derived
 from sandbox.gate import costs, plain, shares
 from sandbox.gate.layout import Layout
@@ -62,6 +63,7 @@ class Computed:
     cells: int
     opening_ledger: str
     shares: tuple[HeldShare, ...]
+    transcript: tuple[ChannelDigest, ...] = ()
 
 
 class SeatLink:
@@ -84,7 +86,7 @@ class SeatLink:
         with self._watch.measure("wire"):
             self._mesh.send(self._seats[to], frame)
 
-    def receive(self, sender: int) -> bytes:
+    def receive(self, sender: int) -> bytes | memoryview:
         """Wait for the next frame of seat `sender`."""
         with self._watch.measure("wire"):
             return self._mesh.receive(self._seats[sender])
@@ -137,17 +139,19 @@ def run_joint(
     keys = PairKeys(
         attempt.pair_key(before, "shared-randomness"), attempt.pair_key(after, "shared-randomness")
     )
-    party = Party(seat, SeatLink(mesh, seats, seat, watch), keys, costs.manifest(derived.openings))
+    link = RecordingLink(SeatLink(mesh, seats, seat, watch))
+    party = Party(seat, link, keys, costs.manifest(derived.openings))
     with watch.measure("protocol"):
         gated = shares.gate(party, derived.plan, derived.rules, inputs)
     # (4)
     for name in onlookers:
         mesh.send(name, _telling(gated))
+    ledger, transcript = ledger_digest(party.ledger.entries), _transcript(link.heads, seats)
     if gated.shares is None:
-        return Computed("withheld", 0, ledger_digest(party.ledger.entries), ())
+        return Computed("withheld", 0, ledger, (), transcript)
     salts = (attempt.pair_key(before, "share-commitment"), attempt.pair_key(after, "share-commitment"))
     held = tuple(HeldShare((seat + offset) % 3, gated.shares[offset], salts[offset]) for offset in range(2))
-    return Computed("sealed", gated.cells, ledger_digest(party.ledger.entries), held)
+    return Computed("sealed", gated.cells, ledger, held, transcript)
 
 
 def ledger_digest(openings: tuple[Opening, ...]) -> str:
@@ -219,12 +223,25 @@ def _joint_input(share: Arithmetic, layout: Layout) -> JointInput:
     return JointInput(share[:-1].reshape(*layout.input_shape), share[-1:])
 
 
+def _transcript(heads: Sequence[Head], seats: tuple[str, ...]) -> tuple[ChannelDigest, ...]:
+    return tuple(
+        ChannelDigest(
+            peer=seats[head.peer],
+            direction=head.direction,
+            frames=head.frames,
+            size_bytes=head.size_bytes,
+            digest=f"sha256:{head.digest.hex()}",
+        )
+        for head in heads
+    )
+
+
 def _telling(gated: Gated) -> bytes:
     return canonical.encode(["sealed" if gated.shares else "withheld", gated.cells])
 
 
 def _told(mesh: Mesh, seats: tuple[str, ...]) -> Computed:
-    said = {mesh.receive(seat) for seat in seats}
+    said = {bytes(mesh.receive(seat)) for seat in seats}
     if len(said) != 1:
         raise EvidenceError("the compute parties say different things of one attempt; void it")
     match canonical.decode(said.pop()):

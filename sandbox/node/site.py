@@ -26,9 +26,11 @@ from records.errors import MalformedDocument, PeerUnavailable, StateConflict, Un
 from records.parties import PartyRecord, Role
 from sandbox.identity import Identity
 from sandbox.keystore import read_private
-from sandbox.link.grpc import GrpcMesh, LinkServicer
+from sandbox.link.grpc import LinkServicer
 from sandbox.link.mailbox import Mailbox
 from sandbox.link.mesh import Mesh
+from sandbox.link.streams import grpc_mesh, negotiated_mesh
+from sandbox.link.tls import AVAILABLE, TlsListener
 from sandbox.node.node import Node, NodeSettings
 from sandbox.ports import Caller, NodePort
 from sandbox.store import Store
@@ -60,6 +62,8 @@ class NodeConfiguration(BaseModel):
     pins: dict[str, str] = Field(default_factory=dict)
     first_use: tuple[Role, ...] = ("buyer",)
     products: dict[str, ProductConfiguration] = Field(default_factory=dict)
+    data_port: int | None = Field(default=0, ge=0, le=65535)
+    """Where the TLS data channel listens: 0 is any free port, null leaves all frames to gRPC."""
 
     @classmethod
     def read(cls, path: Path) -> NodeConfiguration:
@@ -128,6 +132,8 @@ class RunningNode:
             on_record=self._registry.put,
         )
         self._server: WireServer | None = None
+        self._data_port = configured.data_port if AVAILABLE else None
+        self._listener = TlsListener(site.identity, self._registry, self._mailbox, LINK_TIMEOUT_S)
         self._at_work: tuple[asyncio.Task[None], ...] = ()
 
     @property
@@ -139,13 +145,16 @@ class RunningNode:
 
     async def start(self) -> None:
         """Listen, and offer what is configured."""
+        address = str(self._site.identity.record.document.address)
+        if self._data_port is not None:
+            await self._listener.start(address.rpartition(":")[0].strip("[]"), self._data_port)
         self._server = await serve(
             self._site.identity,
             self._registry,
             clock=self._site.clock,
             node=self.node,
-            link=LinkServicer(self._mailbox),
-            address=str(self._site.identity.record.document.address),
+            link=LinkServicer(self._mailbox, self._listener.port),
+            address=address,
         )
         self._at_work = (
             asyncio.create_task(self._keep_offering()),
@@ -159,6 +168,7 @@ class RunningNode:
         await asyncio.gather(*self._at_work, return_exceptions=True)
         if self._server is not None:
             await self._server.stop()
+        await self._listener.stop()
         for client in self._clients.values():
             await client.close()
         await self._exchange.close()
@@ -178,7 +188,8 @@ class RunningNode:
 
     def _open_mesh(self, channel: str, peers: tuple[str, ...]) -> Mesh:
         records = {name: self._registry.by_name(name) for name in peers}
-        return GrpcMesh(
+        open_mesh = grpc_mesh if self._data_port is None else negotiated_mesh
+        return open_mesh(
             self._mailbox,
             channel,
             self._site.identity,

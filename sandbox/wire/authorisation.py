@@ -81,6 +81,7 @@ _OURS: Final[Mapping[str, Rule]] = {
     "ExchangeService/GetUploadedSize": Rule(_NODES, _QUICK_S),
     "ExchangeService/UploadShare": Rule(_NODES, _TRANSFER_S),
     "LinkService/SendFrames": Rule(_NODES, _RUN_S),
+    "LinkService/FindDataPort": Rule(_NODES, _QUICK_S),
     # Served on the enrolment listener alone, where callers have no certificate and so no role.
     "EnrolmentService/EnrolParty": Rule(_NOBODY, _QUICK_S),
     "EnrolmentService/RenewCertificate": Rule(_NOBODY, _QUICK_S),

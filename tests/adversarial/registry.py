@@ -7,6 +7,7 @@ from tests.adversarial import (
     attempts,
     buyers,
     compute_sets,
+    deviations,
     disclosure,
     elsewhere,
     histories,
@@ -37,7 +38,7 @@ ON_THE_JOB_LINE: tuple[Attack, ...] = (
 )
 """What `test_attacks.py` tries."""
 
-ATTACKS: tuple[Attack, ...] = (*ON_THE_JOB_LINE, *elsewhere.ATTACKS)
+ATTACKS: tuple[Attack, ...] = (*ON_THE_JOB_LINE, *deviations.ATTACKS, *elsewhere.ATTACKS)
 
 INERT: dict[str, str] = {
     "seat-that-deviates-from-the-protocol": "no defence to try: every quote says that one deviating seat can "

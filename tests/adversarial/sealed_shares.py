@@ -13,6 +13,7 @@ from mpc.sharing import from_bytes, to_bytes
 from records import canonical
 from records.errors import EvidenceError, JobEnded
 from records.job import AttemptKeys, Quote, SealedResult
+from sandbox import outcome
 from sandbox.buyer import opening, session
 from sandbox.buyer.opening import OpenedResult, VerifiedRelease
 from sandbox.exchange import effects, tables
@@ -134,6 +135,17 @@ def share_held_back_in_league(defended: bool) -> bool:
             )
 
 
+def frames_denied(defended: bool) -> bool:
+    """Alice signs for other frames than she sent: an audit by replay would have nothing to hold her to."""
+    with shared_town() as town:
+        job_id = town.at(State.HELD, JOINT)
+        unchecked: Wall = (outcome, "_require_one_transcript", lambda *_: None)
+        with standing(False, _cheating(town, _other_frames)), standing(defended, unchecked):
+            return got_through(
+                lambda: town.advance(job_id, State.METERED), JobEnded, "signed different frames"
+            )
+
+
 def opened_before_the_token(defended: bool) -> bool:
     """Buyer, exchange and Alice together open the result with her key alone: unpaid, and against Bob's word.
 
@@ -175,6 +187,11 @@ def _cheating(town: Town, change: Change) -> Wall:
         return change(honest(key, agreement, *rest), agreement.derived.plan)
 
     return alice, "_compute", compute
+
+
+def _other_frames(computed: Computed, _: Plan) -> Computed:
+    first, *rest = computed.transcript
+    return replace(computed, transcript=(first.model_copy(update={"digest": "sha256:00"}), *rest))
 
 
 def _one_less(computed: Computed, _: Plan) -> Computed:
@@ -234,5 +251,6 @@ ATTACKS = suite(
     other_copy_under_the_same_digest,
     share_held_back,
     share_held_back_in_league,
+    frames_denied,
     opened_before_the_token,
 )

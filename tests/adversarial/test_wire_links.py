@@ -12,8 +12,9 @@ from grpc import aio
 from records.clock import utc_now
 from records.errors import NotPermitted, PeerUnavailable, StateConflict, UnknownObject
 from sandbox.identity import Identity
-from sandbox.link.grpc import METHOD, GrpcMesh, LinkServicer
+from sandbox.link.grpc import METHOD, LinkServicer
 from sandbox.link.mailbox import Inbox, Mailbox, MailboxLimits
+from sandbox.link.streams import grpc_mesh
 from sandbox.rpc.v1.link_service_pb2 import FrameChunk, SendFramesRequest
 from sandbox.wire.connection import channel_credentials, channel_options
 from sandbox.wire.server import serve
@@ -72,7 +73,7 @@ def received(inbox: Inbox) -> list[bytes]:
     frames: list[bytes] = []
     try:
         while True:
-            frames.append(inbox.get(0.05))
+            frames.append(bytes(inbox.get(0.05)))
     except PeerUnavailable:
         return frames
 
@@ -225,7 +226,7 @@ def test_a_peer_that_is_away_is_named() -> None:
         async with target(MailboxLimits()) as alice:
             peers = {"alice": (alice.address, alice.town.record("alice"))}
             mailbox = Mailbox()
-            bob = GrpcMesh(mailbox, CHANNEL, alice.town.parties["bob"], peers, timeout_s=0.3)
+            bob = grpc_mesh(mailbox, CHANNEL, alice.town.parties["bob"], peers, timeout_s=0.3)
             with pytest.raises(PeerUnavailable, match="alice"):
                 await asyncio.to_thread(bob.receive, "alice")
             with pytest.raises(UnknownObject):
@@ -246,7 +247,7 @@ def test_the_refusal_of_a_peer_reaches_the_sending_thread() -> None:
         async with target() as alice:
             alice.mailbox.open(CHANNEL, ["mallory"])
             peers = {"alice": (alice.address, alice.town.record("alice"))}
-            bob = GrpcMesh(Mailbox(), CHANNEL, alice.town.parties["bob"], peers, timeout_s=5)
+            bob = grpc_mesh(Mailbox(), CHANNEL, alice.town.parties["bob"], peers, timeout_s=5)
 
             def work() -> None:
                 for _ in range(1000):
@@ -264,7 +265,7 @@ def test_an_aborted_mesh_wakes_the_other_end() -> None:
         async with target(MailboxLimits()) as alice:
             inbox = alice.mailbox.open(CHANNEL, ["bob"])["bob"]
             peers = {"alice": (alice.address, alice.town.record("alice"))}
-            bob = GrpcMesh(Mailbox(), CHANNEL, alice.town.parties["bob"], peers, timeout_s=5)
+            bob = grpc_mesh(Mailbox(), CHANNEL, alice.town.parties["bob"], peers, timeout_s=5)
             bob.send("alice", b"one")
             assert await asyncio.to_thread(inbox.get, 5) == b"one"
             bob.abort()

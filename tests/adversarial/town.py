@@ -298,7 +298,7 @@ class Tap:
         self._seen(peer, bytes(frame))
         self._mesh.send(peer, frame)
 
-    def receive(self, peer: str) -> bytes:
+    def receive(self, peer: str) -> bytes | memoryview:
         return self._mesh.receive(peer)
 
     def close(self) -> None:

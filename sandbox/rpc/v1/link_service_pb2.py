@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!sandbox/rpc/v1/link_service.proto\x12\x0esandbox.rpc.v1\"r\n\x11SendFramesRequest\x12\x11\n\x07\x63hannel\x18\x01 \x01(\tH\x00\x12+\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x1a.sandbox.rpc.v1.FrameChunkH\x00\x12\x15\n\x0b\x66rames_sent\x18\x03 \x01(\x03H\x00\x42\x06\n\x04part\"C\n\nFrameChunk\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x12\n\nends_frame\x18\x02 \x01(\x08\x12\x0f\n\x07payload\x18\x03 \x01(\x0c\"$\n\x12SendFramesResponse\x12\x0e\n\x06\x66rames\x18\x01 \x01(\x03\x32\x64\n\x0bLinkService\x12U\n\nSendFrames\x12!.sandbox.rpc.v1.SendFramesRequest\x1a\".sandbox.rpc.v1.SendFramesResponse(\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!sandbox/rpc/v1/link_service.proto\x12\x0esandbox.rpc.v1\"r\n\x11SendFramesRequest\x12\x11\n\x07\x63hannel\x18\x01 \x01(\tH\x00\x12+\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x1a.sandbox.rpc.v1.FrameChunkH\x00\x12\x15\n\x0b\x66rames_sent\x18\x03 \x01(\x03H\x00\x42\x06\n\x04part\"C\n\nFrameChunk\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x12\n\nends_frame\x18\x02 \x01(\x08\x12\x0f\n\x07payload\x18\x03 \x01(\x0c\"$\n\x12SendFramesResponse\x12\x0e\n\x06\x66rames\x18\x01 \x01(\x03\"\x15\n\x13\x46indDataPortRequest\"$\n\x14\x46indDataPortResponse\x12\x0c\n\x04port\x18\x01 \x01(\r2\xbf\x01\n\x0bLinkService\x12U\n\nSendFrames\x12!.sandbox.rpc.v1.SendFramesRequest\x1a\".sandbox.rpc.v1.SendFramesResponse(\x01\x12Y\n\x0c\x46indDataPort\x12#.sandbox.rpc.v1.FindDataPortRequest\x1a$.sandbox.rpc.v1.FindDataPortResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,6 +37,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FRAMECHUNK']._serialized_end=236
   _globals['_SENDFRAMESRESPONSE']._serialized_start=238
   _globals['_SENDFRAMESRESPONSE']._serialized_end=274
-  _globals['_LINKSERVICE']._serialized_start=276
-  _globals['_LINKSERVICE']._serialized_end=376
+  _globals['_FINDDATAPORTREQUEST']._serialized_start=276
+  _globals['_FINDDATAPORTREQUEST']._serialized_end=297
+  _globals['_FINDDATAPORTRESPONSE']._serialized_start=299
+  _globals['_FINDDATAPORTRESPONSE']._serialized_end=335
+  _globals['_LINKSERVICE']._serialized_start=338
+  _globals['_LINKSERVICE']._serialized_end=529
 # @@protoc_insertion_point(module_scope)

@@ -40,6 +40,11 @@ class LinkServiceStub:
                 request_serializer=sandbox_dot_rpc_dot_v1_dot_link__service__pb2.SendFramesRequest.SerializeToString,
                 response_deserializer=sandbox_dot_rpc_dot_v1_dot_link__service__pb2.SendFramesResponse.FromString,
                 _registered_method=True)
+        self.FindDataPort = channel.unary_unary(
+                '/sandbox.rpc.v1.LinkService/FindDataPort',
+                request_serializer=sandbox_dot_rpc_dot_v1_dot_link__service__pb2.FindDataPortRequest.SerializeToString,
+                response_deserializer=sandbox_dot_rpc_dot_v1_dot_link__service__pb2.FindDataPortResponse.FromString,
+                _registered_method=True)
 
 
 class LinkServiceServicer:
@@ -52,6 +57,13 @@ class LinkServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FindDataPort(self, request, context):
+        """Where this node takes frames by its TLS data channel instead, on the host of its registered address.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LinkServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -59,6 +71,11 @@ def add_LinkServiceServicer_to_server(servicer, server):
                     servicer.SendFrames,
                     request_deserializer=sandbox_dot_rpc_dot_v1_dot_link__service__pb2.SendFramesRequest.FromString,
                     response_serializer=sandbox_dot_rpc_dot_v1_dot_link__service__pb2.SendFramesResponse.SerializeToString,
+            ),
+            'FindDataPort': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindDataPort,
+                    request_deserializer=sandbox_dot_rpc_dot_v1_dot_link__service__pb2.FindDataPortRequest.FromString,
+                    response_serializer=sandbox_dot_rpc_dot_v1_dot_link__service__pb2.FindDataPortResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -89,6 +106,33 @@ class LinkService:
             '/sandbox.rpc.v1.LinkService/SendFrames',
             sandbox_dot_rpc_dot_v1_dot_link__service__pb2.SendFramesRequest.SerializeToString,
             sandbox_dot_rpc_dot_v1_dot_link__service__pb2.SendFramesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindDataPort(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sandbox.rpc.v1.LinkService/FindDataPort',
+            sandbox_dot_rpc_dot_v1_dot_link__service__pb2.FindDataPortRequest.SerializeToString,
+            sandbox_dot_rpc_dot_v1_dot_link__service__pb2.FindDataPortResponse.FromString,
             options,
             channel_credentials,
             insecure,

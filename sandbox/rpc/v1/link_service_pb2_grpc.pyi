@@ -34,6 +34,8 @@ class LinkServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> LinkServiceAsyncStub: ...
     SendFrames: _grpc.StreamUnaryMultiCallable[_link_service_pb2.SendFramesRequest, _link_service_pb2.SendFramesResponse]
+    FindDataPort: _grpc.UnaryUnaryMultiCallable[_link_service_pb2.FindDataPortRequest, _link_service_pb2.FindDataPortResponse]
+    """Where this node takes frames by its TLS data channel instead, on the host of its registered address."""
 
 @_typing.type_check_only
 class LinkServiceAsyncStub(LinkServiceStub):
@@ -41,6 +43,8 @@ class LinkServiceAsyncStub(LinkServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     SendFrames: _aio.StreamUnaryMultiCallable[_link_service_pb2.SendFramesRequest, _link_service_pb2.SendFramesResponse]  # type: ignore[assignment]
+    FindDataPort: _aio.UnaryUnaryMultiCallable[_link_service_pb2.FindDataPortRequest, _link_service_pb2.FindDataPortResponse]  # type: ignore[assignment]
+    """Where this node takes frames by its TLS data channel instead, on the host of its registered address."""
 
 class LinkServiceServicer(metaclass=_abc_1.ABCMeta):
     """Data frames between the nodes of one attempt: one stream per directed pair, never resumed (R4)."""
@@ -51,5 +55,13 @@ class LinkServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_link_service_pb2.SendFramesRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_link_service_pb2.SendFramesResponse, _abc.Awaitable[_link_service_pb2.SendFramesResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def FindDataPort(
+        self,
+        request: _link_service_pb2.FindDataPortRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_link_service_pb2.FindDataPortResponse, _abc.Awaitable[_link_service_pb2.FindDataPortResponse]]:
+        """Where this node takes frames by its TLS data channel instead, on the host of its registered address."""
 
 def add_LinkServiceServicer_to_server(servicer: LinkServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

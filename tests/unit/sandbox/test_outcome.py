@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from records import clock
 from records.errors import EvidenceError
-from records.job import OpeningRecord, Quote, SealedResult, SealedShare, opening_ledger
+from records.job import ChannelDigest, OpeningRecord, Quote, SealedResult, SealedShare, opening_ledger
 from sandbox.outcome import agreed_outcome, shares_by_node
 from tests.unit.sandbox.registered import ENVIRONMENT, NOW, job, quote
 
@@ -17,13 +17,14 @@ OPENINGS = (
     OpeningRecord(opening_id="result", receivers="buyer", shape=(4, 3)),
 )
 LEDGER = opening_ledger(OPENINGS)
+SEATS = ("alice", "bob", "notary")
 
 
 def accepted(**changes: Any) -> Quote:
     fields: dict[str, Any] = {
         "technique": "secret-sharing",
         "nodes": ("alice", "bob", "carol", "notary"),
-        "compute_set": ("alice", "bob", "notary"),
+        "compute_set": SEATS,
         "openings": OPENINGS,
     }
     return quote(job(), **fields | changes).document
@@ -43,9 +44,23 @@ def statement(node: str, *shares: tuple[int, str], **changes: Any) -> SealedResu
             SealedShare(index=index, size=1, ciphertext_digest=node, share_commitment=commitment)
             for index, commitment in shares
         ),
+        "transcript": transcript(node),
         "issued_at": clock.to_text(NOW),
     }
     return SealedResult(**fields | changes)
+
+
+def transcript(node: str) -> tuple[ChannelDigest, ...]:
+    """Return what an honest seat signs: frames from x to y have the digest `xy`."""
+    said = []
+    for peer in (seat for seat in SEATS if node in SEATS and seat != node):
+        said.append(digest_of(peer, "sent", node + peer))
+        said.append(digest_of(peer, "received", peer + node))
+    return tuple(said)
+
+
+def digest_of(peer: str, direction: Literal["sent", "received"], digest: str) -> ChannelDigest:
+    return ChannelDigest(peer=peer, direction=direction, frames=3, size_bytes=24, digest=digest)
 
 
 def agreeing() -> dict[str, SealedResult]:
@@ -55,6 +70,28 @@ def agreeing() -> dict[str, SealedResult]:
         "carol": statement("carol"),
         "notary": statement("notary", (2, "c2"), (0, "c0")),
     }
+
+
+@pytest.mark.parametrize("verdict", ["sealed", "withheld"])
+@pytest.mark.parametrize("index", range(4))
+@pytest.mark.parametrize("field", ["frames", "size_bytes", "digest", "peer"])
+def test_seats_that_signed_different_frames_are_evidence(verdict: str, index: int, field: str) -> None:
+    nodes = agreeing()
+    if verdict == "withheld":
+        nodes = {name: statement(name, verdict="withheld", cells=0) for name in nodes}
+    said = list(nodes["bob"].transcript)
+    changed = {"frames": 4, "size_bytes": 25, "digest": "other", "peer": "carol"}
+    said[index] = said[index].model_copy(update={field: changed[field]})
+    nodes["bob"] = nodes["bob"].model_copy(update={"transcript": tuple(said)})
+    with pytest.raises(EvidenceError, match=r"frames|transcripts"):
+        agreed_outcome(accepted(), nodes)
+
+
+def test_a_seat_that_signed_no_transcript_is_evidence() -> None:
+    nodes = agreeing()
+    nodes["bob"] = nodes["bob"].model_copy(update={"transcript": ()})
+    with pytest.raises(EvidenceError, match="transcripts"):
+        agreed_outcome(accepted(), nodes)
 
 
 def test_what_all_nodes_signed_is_the_outcome() -> None:
