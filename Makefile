@@ -11,7 +11,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check check-long check-format check-lint check-types check-imports check-proto \
-	check-lock proto docs bench clean
+	check-lock proto docs bench bench-mpc clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -61,6 +61,9 @@ docs: $(READY) ## write the generated parts of docs/ anew
 
 bench: $(READY) ## the main job beside plain DuckDB; options by ARGS="--json FILE"
 	$(BIN)/python -m benchmarks.main_job $(ARGS)
+
+bench-mpc: $(READY) ## the engine beside other engines; options by ARGS="--json FILE --peer spu --peer mpyc"
+	$(BIN)/python -m benchmarks.mpc $(ARGS)
 
 clean: ## remove the environment and everything that was built
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

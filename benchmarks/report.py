@@ -15,6 +15,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+README = Path(__file__).parent / "README.md"
+BEGIN, END = "<!-- begin: measured -->", "<!-- end: measured -->"
 LIBRARIES = ("numpy", "duckdb", "grpcio", "cryptography", "sqlalchemy", "sqlglot", "pyarrow")
 
 
@@ -23,7 +25,8 @@ class Row:
     """One figure. `value` is in the base unit; `verified` says that the timed runs gave right results.
 
     `goal` is text such as `<= 3`; `limit` is the physical limit in the same unit, measured in this run;
-    `peers` and `ratio` map a peer to its value and to how many times better ours is.
+    `peers`, `ratio` and `ratio_goals` map a peer to its value, to how many times better ours is, and to how
+    many times better it should be. `n`, `bytes` (all parties together) and `rounds` are of one run.
     """
 
     name: str
@@ -35,20 +38,25 @@ class Row:
     peers: Mapping[str, float] = field(default_factory=dict)
     ratio: Mapping[str, float] = field(default_factory=dict)
     limit: float | None = None
+    n: int | None = None
+    bytes: int | None = None
+    rounds: int | None = None
+    ratio_goals: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def holds(self) -> bool | None:
-        """Whether the goal is met; None where there is none."""
+        """Whether the goal is met, and that beside each peer with a ratio; None where there is no goal."""
         if self.goal is None:
             return None
         sign, _, bound = self.goal.partition(" ")
-        return self.value <= float(bound) if sign == "<=" else self.value >= float(bound)
+        met = self.value <= float(bound) if sign == "<=" else self.value >= float(bound)
+        return met and all(ratio >= self.ratio_goals.get(peer, 0) for peer, ratio in self.ratio.items())
 
 
 def machine() -> dict[str, Any]:
     """Return what the figures were measured on."""
     return {
-        "processor": platform.processor() or platform.machine(),
+        "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)),
         "system": platform.platform(),
         "python": platform.python_version(),
@@ -56,17 +64,63 @@ def machine() -> dict[str, Any]:
     }
 
 
+TABLE_WIDTH = 180
+HEADINGS = (
+    "row",
+    "value",
+    "unit",
+    "goal",
+    "holds",
+    "verified",
+    "peers",
+    "ratio",
+    "limit",
+    "n",
+    "rounds",
+    "bytes",
+)
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    """Return a row as text, under `HEADINGS`."""
+
+    def count(number: int | None) -> str:
+        return "" if number is None else f"{number:,}"
+
+    return (
+        row.name,
+        f"{row.value:.4g}",
+        row.unit,
+        row.goal or "",
+        "" if row.holds is None else str(row.holds),
+        str(row.verified),
+        ", ".join(f"{name} {value:.4g}" for name, value in row.peers.items()),
+        ", ".join(f"{name} {value:.3g}{_wanted(row, name)}" for name, value in row.ratio.items()),
+        "" if row.limit is None else f"{row.limit:.4g}",
+        count(row.n),
+        count(row.rounds),
+        count(row.bytes),
+    )
+
+
+def _wanted(row: Row, peer: str) -> str:
+    return f" (>= {row.ratio_goals[peer]:g})" if peer in row.ratio_goals else ""
+
+
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.machine()
+
+
 def publish(settings: Mapping[str, Any], rows: Sequence[Row], file: str | None) -> None:
     """Print the table, write the JSON, and exit non-zero where a row is not verified."""
-    table = Table("row", "value", "unit", "goal", "holds", "verified", "peers", "limit")
+    table = Table(*HEADINGS)
     for row in rows:
-        peers = ", ".join(f"{name} {value:.4g}" for name, value in row.peers.items())
-        limit = "" if row.limit is None else f"{row.limit:.4g}"
-        holds = "" if row.holds is None else str(row.holds)
-        table.add_row(
-            row.name, f"{row.value:.4g}", row.unit, row.goal or "", holds, str(row.verified), peers, limit
-        )
-    Console(stderr=file == "-").print(table)
+        table.add_row(*cells(row))
+    console = Console(stderr=file == "-")
+    console.width = max(console.width, TABLE_WIDTH)
+    console.print(table)
     document = {
         "machine": machine(),
         "settings": dict(settings),
@@ -78,3 +132,22 @@ def publish(settings: Mapping[str, Any], rows: Sequence[Row], file: str | None) 
     elif file is not None:
         Path(file).write_text(text)
     sys.exit(0 if all(row.verified for row in rows) else 1)
+
+
+def render(settings: Mapping[str, Any], rows: Sequence[Row]) -> None:
+    """Write machine, settings and table into `benchmarks/README.md`, between its two marks."""
+    lines = [f"- {name}: {_text(value)}" for name, value in {**machine(), **settings}.items()]
+    table = [f"| {' | '.join(line)} |" for line in (HEADINGS, ["---"] * len(HEADINGS), *map(cells, rows))]
+    notes = [f"- `{row.name}`: {row.checked}" for row in rows]
+    before, _, rest = README.read_text().partition(BEGIN)
+    _, _, after = rest.partition(END)
+    body = "\n".join(["", *lines, "", *table, "", *notes, ""])
+    README.write_text(before + BEGIN + body + END + after)
+
+
+def _text(value: Any) -> str:
+    return (
+        ", ".join(f"{key} {_text(each)}" for key, each in value.items())
+        if isinstance(value, dict)
+        else str(value)
+    )

@@ -198,6 +198,16 @@ class SealedShare(Part):
     share_commitment: str
 
 
+class ChannelDigest(Part):
+    """What a compute party says of its frames to or from another: so many lead to this chained digest."""
+
+    peer: str
+    direction: Literal["sent", "received"]
+    frames: int
+    size_bytes: int
+    digest: str
+
+
 class SealedResult(Document):
     """A node's signed outcome of an attempt, persisted before it speaks (R5)."""
 
@@ -210,6 +220,7 @@ class SealedResult(Document):
     release_key_digest: str
     opening_ledger: str
     shares: tuple[SealedShare, ...]
+    transcript: tuple[ChannelDigest, ...] = ()
     issued_at: str
 
 

@@ -25,8 +25,10 @@ class AgreedOutcome:
 def agreed_outcome(quote: Quote, statements: Mapping[str, SealedResult]) -> AgreedOutcome:
     """Return the outcome that every node of `quote` signed.
 
-    A sealed result has exactly the shares that its seats hold, both holders of a share signed the same
-    salted digest of it (R5), and what was opened is what was accepted (R8).
+    The compute parties signed the same digests of the frames between them, so that each can be held to
+    what it sent (`mpc.transcript`). A sealed result has exactly the shares that its seats hold, both
+    holders of a share signed the same salted digest of it (R5), and what was opened is what was accepted
+    (R8).
 
     Raises:
         EvidenceError: a node is missing, or one of the above does not hold.
@@ -37,6 +39,7 @@ def agreed_outcome(quote: Quote, statements: Mapping[str, SealedResult]) -> Agre
     seen = {(each.acceptance_digest, each.attempt, each.verdict, each.cells) for each in documents}
     if len(seen) != 1:
         raise EvidenceError(f"the nodes {_names(statements)} signed different outcomes of one attempt")
+    _require_one_transcript(quote, statements)
     if documents[0].verdict == "sealed":
         _require_sealed_as_accepted(quote, statements)
     elif any(each.shares for each in documents):
@@ -58,6 +61,34 @@ def _require_sealed_as_accepted(quote: Quote, statements: Mapping[str, SealedRes
     differing = sorted(index for index, values in commitments.items() if len(values) > 1)
     if differing:
         raise EvidenceError(f"the two holders of share {differing[0]} signed different digests of it")
+
+
+def _require_one_transcript(quote: Quote, statements: Mapping[str, SealedResult]) -> None:
+    seats = quote.compute_set
+    sent = _digests(statements, "sent")
+    received = {
+        (sender, receiver): said for (receiver, sender), said in _digests(statements, "received").items()
+    }
+    due = {(sender, receiver) for sender in seats for receiver in seats if sender != receiver}
+    if set(sent) != due or set(received) != due:
+        raise EvidenceError("the transcripts are not those of the channels between the compute parties")
+    for sender, receiver in sorted(due):
+        if sent[sender, receiver] != received[sender, receiver]:
+            raise EvidenceError(
+                f"`{sender}` and `{receiver}` signed different frames from `{sender}` to `{receiver}`"
+            )
+
+
+def _digests(
+    statements: Mapping[str, SealedResult], direction: str
+) -> dict[tuple[str, str], list[tuple[int, int, str]]]:
+    """Return what each node signed of its frames in one direction, by (node, peer)."""
+    said: dict[tuple[str, str], list[tuple[int, int, str]]] = {}
+    for node, result in statements.items():
+        for item in result.transcript:
+            if item.direction == direction:
+                said.setdefault((node, item.peer), []).append((item.frames, item.size_bytes, item.digest))
+    return said
 
 
 def shares_by_node(quote: Quote) -> dict[str, tuple[int, ...]]:

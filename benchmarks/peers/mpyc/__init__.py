@@ -1,0 +1,1 @@
+"""MPyC 0.11; `contestant.py` runs under an environment of its own."""

@@ -1,0 +1,1 @@
+"""SPU 0.9.5; `contestant.py` runs under an environment of its own."""
