@@ -6,12 +6,11 @@ nothing (R13). Tests hold them equal to what the links count. `word_bytes` is th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from mpc.comparison import BATCH
 from mpc.division import digits
-from mpc.groupby import batches
 
 WORD_BYTES = 8
 _DIGESTS_BYTES = 3 * 32
@@ -190,20 +189,6 @@ def all_of(bits: int, count: int, word_bytes: int = WORD_BYTES) -> Cost:
     if bits == 0:
         return FREE
     return Cost((bits - 1).bit_length(), 3 * word_bytes * (bits - 1) * count)
-
-
-def shuffle(columns: int, count: int) -> Cost:
-    """Permute `columns` columns of `count` rows together."""
-    return FREE if columns == 0 else Cost(2, 4 * WORD_BYTES * columns * count)
-
-
-def union_group_by(sizes: Sequence[int], measures: int) -> Cost:
-    """Group blocks of the given lengths: pairs by batches, everything else linear in the rows."""
-    rows = sum(sizes)
-    cost = multiply(rows * (1 + measures))
-    for batch in batches(sizes):
-        cost += equal_zero(sum(tile.pairs for tile in batch))
-    return cost + reshare(rows * (len(sizes) + measures + 1)) + equal_zero(rows) + multiply(rows)
 
 
 def _halving(count: int, word_bytes: int, last_planes: int) -> Cost:

@@ -18,16 +18,16 @@ from pyarrow.csv import read_csv, write_csv
 
 from mpc import comparison, multiplication
 from mpc.conversion import arithmetic_to_bits
-from mpc.intersection import IdLists, intersection
-from mpc.join import LeftTable, join, join_openings
 from mpc.manifest import Opening
+from mpc.matching.intersection import IdLists, intersection
 from mpc.party import Party
 from mpc.prg import Words
-from mpc.radix_sort import SortKey, sort_openings, sorted_places
-from mpc.ranking import counts_at_most, kth_openings, kth_ranked
+from mpc.relational.join import LeftTable, join, join_openings
+from mpc.relational.radix_sort import SortKey, sort_openings, sorted_places
+from mpc.relational.ranking import counts_at_most, kth_openings, kth_ranked
+from mpc.relational.shuffle import disclose_order
+from mpc.relational.tables import Rows
 from mpc.sharing import Arithmetic, Boolean, split
-from mpc.shuffle import disclose_order
-from mpc.tables import Rows
 
 SEED: Final = 20_261_122
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from mpc import costs
 from mpc.costs import Cost
 from mpc.manifest import Manifest, Opening
+from mpc.relational import costs as relational
 from policies.disclosure import MinUnits
 from policies.meet import ReleaseRules
 from records.job import OpeningRecord
@@ -48,7 +49,7 @@ def declared(plan: Plan, rules: ReleaseRules) -> JobCost:
 def gate_cost(layout: Layout, rules: ReleaseRules) -> Cost:
     """Return what `shares.gate` costs when it releases; a test holds it equal to what the links count."""
     rows = layout.rows
-    cost = costs.union_group_by([layout.groups] * layout.providers, layout.joint_measures)
+    cost = relational.union_group_by([layout.groups] * layout.providers, layout.joint_measures)
     cost += costs.all_of(layout.providers, 1) + _meets(layout, rules.group_rule) + costs.all_of(3, rows)
     for _ in range(layout.supports):
         cost += costs.is_negative(rows) + _meets(layout, rules.group_rule)
@@ -56,7 +57,7 @@ def gate_cost(layout: Layout, rules: ReleaseRules) -> Cost:
     values = layout.key_words + layout.measures
     cost += costs.open_to_parties(2)
     cost += costs.multiply(values * rows) if values else costs.FREE
-    cost += costs.shuffle(layout.result_shape[1], rows)
+    cost += relational.shuffle(rows, [costs.WORD_BYTES] * layout.result_shape[1])
     return cost + costs.open_to_buyer(rows * layout.result_shape[1])
 
 

@@ -14,12 +14,12 @@ import numpy as np
 
 from mpc.comparison import at_least
 from mpc.conversion import all_of, any_of, negate
-from mpc.groupby import GroupBlock, union_group_by
 from mpc.multiplication import constant, multiply
 from mpc.opening import open_to_buyer, open_to_parties
 from mpc.party import Party
+from mpc.relational.groupby import GroupBlock, union_group_by
+from mpc.relational.shuffle import shuffle
 from mpc.sharing import Arithmetic, concatenate, decode, stack
-from mpc.shuffle import shuffle
 from policies.disclosure import MinUnits
 from policies.meet import ReleaseRules
 from sandbox.gate.layout import RELEASED_SIZE, RESULT, Layout

@@ -17,17 +17,17 @@ import numpy as np
 
 from mpc.comparison import less_than
 from mpc.conversion import select
-from mpc.intersection import IdLists, intersection
 from mpc.link import Link
 from mpc.manifest import Manifest, Opening
+from mpc.matching.intersection import IdLists, intersection
+from mpc.matching.tags import Tags
 from mpc.multiplication import constant, multiply, share_input
-from mpc.noise import discrete_laplace
+from mpc.noise.mechanisms import discrete_laplace
 from mpc.opening import open_to_buyer, open_to_parties
 from mpc.party import Party
 from mpc.prg import Words
+from mpc.relational.shuffle import shuffle
 from mpc.sharing import Arithmetic, decode, from_bytes, reconstruct
-from mpc.shuffle import shuffle
-from mpc.tags import Tags
 from records.errors import EvidenceError, UsufructError
 from tests.adversarial.attack import suite
 from tests.adversarial.walls import Wall, standing

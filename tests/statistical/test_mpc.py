@@ -14,11 +14,11 @@ import pytest
 
 from mpc.multiplication import multiply
 from mpc.party import Party
-from mpc.permutation import random_permutation
 from mpc.prg import OpenStream, Shape, Words, open_stream
-from mpc.relational_kernels import lemire_targets, swapped
+from mpc.relational.kernels import lemire_targets, swapped
+from mpc.relational.permutation import random_permutation
+from mpc.relational.shuffle import shuffle
 from mpc.sharing import Arithmetic, decode
-from mpc.shuffle import shuffle
 from tests.unit.mpc.three_parties import KEYS, run, words_of
 
 CHI_SQUARE_23 = 58.6

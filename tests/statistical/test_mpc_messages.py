@@ -18,8 +18,8 @@ from mpc.conversion import bits_to_arithmetic
 from mpc.multiplication import multiply, reshare
 from mpc.party import Party
 from mpc.prg import OpenStream, Shape, Words, WordStream, open_stream
+from mpc.relational.shuffle import shuffle
 from mpc.sharing import Arithmetic, Boolean, split
-from mpc.shuffle import shuffle
 from tests.unit.mpc.three_parties import run
 
 COUNT = 1 << 14

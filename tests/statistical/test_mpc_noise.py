@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from mpc import noise
-from mpc.noise import discrete_gaussian, discrete_laplace
-from mpc.noise_laws import GaussianLaw, LaplaceLaw, gaussian_law, laplace_law
+from mpc.noise import mechanisms as noise
+from mpc.noise.laws import GaussianLaw, LaplaceLaw, gaussian_law, laplace_law
+from mpc.noise.mechanisms import discrete_gaussian, discrete_laplace
 from mpc.sharing import WORD32
 from tests.unit.mpc.three_parties import run, values_of
 

@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from mpc.known_order import move_by_known
 from mpc.manifest import Manifest, Opening
 from mpc.multiplication import constant, public
 from mpc.party import Party
 from mpc.prg import OpenStream, Shape, Words, open_stream
+from mpc.relational.known_order import move_by_known
+from mpc.relational.shuffle import disclose_order
 from mpc.sharing import WORD32, Arithmetic
-from mpc.shuffle import disclose_order
 from tests.unit.mpc.three_parties import run
 
 CHI_SQUARE_23 = 58.6

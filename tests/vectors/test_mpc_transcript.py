@@ -15,11 +15,11 @@ import pytest
 from mpc.comparison import equal_zero, less_than
 from mpc.conversion import arithmetic_to_bits, words_to_arithmetic
 from mpc.division import divide
-from mpc.groupby import GroupBlock, union_group_by
 from mpc.multiplication import multiply
 from mpc.party import Party
+from mpc.relational.groupby import GroupBlock, union_group_by
+from mpc.relational.shuffle import shuffle
 from mpc.sharing import WORD, WORD32, Arithmetic, split
-from mpc.shuffle import shuffle
 from mpc.truncation import truncate_exact
 from tests.unit.mpc.three_parties import run
 

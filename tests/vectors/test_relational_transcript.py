@@ -11,17 +11,17 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from mpc.aggregation import group_openings, group_sums
-from mpc.intersection import IdLists
-from mpc.join import LeftTable, join, join_openings
 from mpc.manifest import Manifest, Opening
+from mpc.matching.intersection import IdLists
 from mpc.multiplication import constant
 from mpc.party import Party
-from mpc.radix_sort import SortKey, sort_openings, sorted_places
-from mpc.ranking import counts_at_most, kth_openings, kth_ranked
+from mpc.relational.aggregation import group_openings, group_sums
+from mpc.relational.join import LeftTable, join, join_openings
+from mpc.relational.radix_sort import SortKey, sort_openings, sorted_places
+from mpc.relational.ranking import counts_at_most, kth_openings, kth_ranked
+from mpc.relational.tables import Rows
+from mpc.relational.tag_join import tag_join
 from mpc.sharing import Boolean
-from mpc.tables import Rows
-from mpc.tag_join import tag_join
 from tests.unit.mpc.three_parties import run
 
 Program = Callable[[Party, Boolean], object]

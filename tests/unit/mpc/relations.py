@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pytest
 from hypothesis import strategies as st
 
-from mpc import sorting
 from mpc.prg import Words
+from mpc.relational import sorting
 from mpc.sharing import Boolean, Shared
 from tests.unit.mpc.three_parties import Session, words_of
 

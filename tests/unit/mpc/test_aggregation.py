@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mpc.aggregation import distinct, group_extremes, group_openings, group_sums
 from mpc.manifest import Manifest
 from mpc.party import Party
-from mpc.radix_sort import SortKey
+from mpc.relational.aggregation import distinct, group_extremes, group_openings, group_sums
+from mpc.relational.radix_sort import SortKey
+from mpc.relational.tables import Rows, row_openings
 from mpc.sharing import WORD32, Shared, decode
-from mpc.tables import Rows, row_openings
 from records.errors import InputError
 from tests.unit.mpc.relations import bits_of, columns_of, either_sort, opened, shared_words
 from tests.unit.mpc.three_parties import run, shared

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from mpc import sorting
-from mpc.comparison_sort import compared_places, less_bits
 from mpc.party import Party
-from mpc.radix_sort import SortKey, sort_openings
+from mpc.relational import sorting
+from mpc.relational.comparison_sort import compared_places, less_bits
+from mpc.relational.radix_sort import SortKey, sort_openings
 from mpc.sharing import Shared
 from tests.unit.mpc.relations import PlainKey, bits_of, key_columns, opened, shared_words, stable_order
 from tests.unit.mpc.three_parties import run

@@ -38,7 +38,6 @@ from mpc.multiplication import dot, matmul, multiply, reshare, reshare_pair, sha
 from mpc.opening import open_to_buyer, open_to_parties
 from mpc.party import FRAME_BYTES, Party
 from mpc.sharing import BYTE, WORD, WORD32, Arithmetic, Boolean
-from mpc.shuffle import shuffle
 from mpc.truncation import multiply_fixed, truncate_exact, truncate_probabilistic
 from tests.unit.mpc.columns import WIDTHS
 from tests.unit.mpc.three_parties import run, shared
@@ -144,12 +143,6 @@ def test_declared_costs_are_the_counted_ones(name: str, count: int, dtype: np.dt
 @pytest.mark.parametrize("dtype", [BYTE, np.dtype(np.uint16)])
 def test_declared_costs_hold_in_the_small_rings(name: str, dtype: np.dtype[Any]) -> None:
     test_declared_costs_are_the_counted_ones(name, 13, dtype)
-
-
-def test_a_shuffle_costs_what_is_declared() -> None:
-    x = shared(np.arange(13))
-    session = run(lambda party: shuffle(party, [x[party.index]] * 3))
-    assert session.cost == costs.shuffle(3, 13)
 
 
 @pytest.mark.parametrize("name", ["zero_bits", "negative_bits", "less_than_bits", "equal_zero"])

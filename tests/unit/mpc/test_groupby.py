@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import mpc.groupby
-from mpc.costs import union_group_by as declared
-from mpc.groupby import GroupBlock, batches, union_group_by
+import mpc.relational.groupby
+from mpc.relational.costs import union_group_by as declared
+from mpc.relational.groupby import GroupBlock, batches, union_group_by
 from mpc.sharing import Arithmetic
 from records.errors import InputError
 from tests.unit.mpc.three_parties import run, shared, values_of
@@ -95,7 +95,7 @@ def test_joint_groups_agree_with_a_dictionary(blocks: list[PlainBlock]) -> None:
 
 
 def test_pairs_over_the_limit_are_taken_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mpc.groupby, "PAIRS_PER_BATCH", 7)
+    monkeypatch.setattr(mpc.relational.groupby, "PAIRS_PER_BATCH", 7)
     block = PlainBlock([1, 2, 3, 4], [1, 1, 1, 0], [5, 6, 7, 8], [[1, 2, 3, 4]])
     first, units, measures = compute([block, block, block])
     assert first == [1, 1, 1, 0] + [0] * 8
@@ -106,7 +106,7 @@ def test_pairs_over_the_limit_are_taken_in_batches(monkeypatch: pytest.MonkeyPat
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=5), st.integers(1, 40))
 def test_batches_cover_each_pair_of_different_blocks_once(sizes: list[int], limit: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mpc.groupby, "PAIRS_PER_BATCH", limit)
+        patch.setattr(mpc.relational.groupby, "PAIRS_PER_BATCH", limit)
         found = list(batches(sizes))
     owner = np.repeat(np.arange(len(sizes)), sizes)
     seen = np.zeros((owner.size, owner.size), dtype=int)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mpc import intersection_costs
-from mpc.intersection import IdLists, Intersection, intersection
 from mpc.link import Link
+from mpc.matching import costs as intersection_costs
+from mpc.matching.intersection import IdLists, Intersection, intersection
 from mpc.party import Party
 from records.errors import EvidenceError, InputError
 from tests.unit.mpc.columns import integers

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mpc import noise_costs
 from mpc.bits import unpack
-from mpc.noise import below, discrete_gaussian, discrete_laplace
+from mpc.noise import costs as noise_costs
+from mpc.noise.mechanisms import below, discrete_gaussian, discrete_laplace
 from mpc.party import Party
 from mpc.sharing import WORD, WORD32, Arithmetic, Boolean
 from records.errors import InputError

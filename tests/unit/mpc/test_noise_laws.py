@@ -9,7 +9,7 @@ from math import isqrt
 
 import pytest
 
-from mpc.noise_laws import (
+from mpc.noise.laws import (
     COIN_BITS,
     GaussianLaw,
     LaplaceLaw,

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpc import relational_kernels
-from mpc.permutation import inverse, random_permutation
 from mpc.prg import Shape, Words, open_stream
+from mpc.relational import kernels as relational_kernels
+from mpc.relational.permutation import inverse, random_permutation
 from mpc.sharing import WORD32
 from records.errors import EvidenceError
 
@@ -64,7 +64,7 @@ def test_rows_that_are_no_permutation_are_evidence(rows: list[int]) -> None:
 @pytest.mark.parametrize("count", [0, 1, 2, 1000])
 @pytest.mark.parametrize("marks", [1, 3])
 def test_compiled_kernels_agree_with_numpy_bit_for_bit(count: int, marks: int) -> None:
-    loops = pytest.importorskip("mpc.relational_compiled", exc_type=ImportError)
+    loops = pytest.importorskip("mpc.relational.compiled", exc_type=ImportError)
     words = open_stream(bytes(32), "input").words((2 * marks + 1, count), WORD32)
     words[0, ::3] = 0  # biased, except in places of a power of two
     places = np.arange(count, dtype=WORD32)
@@ -97,12 +97,12 @@ def test_long_columns_take_the_compiled_path_with_equal_results(
     marks: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("numba")
-    from mpc import relational_compiled
+    from mpc.relational import compiled as loops
 
     own, following = open_stream(bytes(32), "input").words((2, marks, 999), WORD32)
     stream = [open_stream(bytes(32), "permutation") for _ in "ab"]
     reference = relational_kernels.rank_terms(own, following, (0, 1)), random_permutation(stream[0], 999)
-    monkeypatch.setattr(relational_kernels, "_loops", lambda count: relational_compiled)
+    monkeypatch.setattr(relational_kernels, "_loops", lambda count: loops)
     compiled = relational_kernels.rank_terms(own, following, (0, 1)), random_permutation(stream[1], 999)
     for expected, found in zip(reference, compiled, strict=True):
         np.testing.assert_array_equal(found, expected)

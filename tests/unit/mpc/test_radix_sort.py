@@ -8,9 +8,9 @@ from hypothesis import given, settings
 
 from mpc.manifest import Manifest, Opening
 from mpc.party import Party
-from mpc.radix_sort import SortKey, sort_openings, sorted_places
+from mpc.relational.radix_sort import SortKey, sort_openings, sorted_places
+from mpc.relational.shuffle import disclose_order
 from mpc.sharing import Shared
-from mpc.shuffle import disclose_order
 from records.errors import InputError
 from tests.unit.mpc.relations import PlainKey, key_columns, opened, shared_words, stable_order
 from tests.unit.mpc.three_parties import run, shared

@@ -12,10 +12,17 @@ from hypothesis import strategies as st
 
 from mpc.manifest import Manifest
 from mpc.party import Party
-from mpc.radix_sort import SortKey
-from mpc.ranking import counts_at_most, kth_openings, kth_ranked, local_greatest, quantile, top_rows
+from mpc.relational.radix_sort import SortKey
+from mpc.relational.ranking import (
+    counts_at_most,
+    kth_openings,
+    kth_ranked,
+    local_greatest,
+    quantile,
+    top_rows,
+)
+from mpc.relational.tables import Rows, row_openings
 from mpc.sharing import Shared
-from mpc.tables import Rows, row_openings
 from records.errors import EvidenceError, InputError
 from tests.unit.mpc.relations import assert_in_step, columns_of, opened, shared_words
 from tests.unit.mpc.three_parties import run, shared

@@ -8,21 +8,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mpc import relational_costs as costs
-from mpc.aggregation import distinct, group_extremes, group_openings, group_sums
 from mpc.costs import Cost, bits_to_arithmetic
-from mpc.intersection import IdLists
-from mpc.join import LeftTable, join, join_openings
 from mpc.manifest import Manifest, Opening
+from mpc.matching.intersection import IdLists
 from mpc.multiplication import constant
-from mpc.partition import marks_of, partition_places
 from mpc.party import Party
-from mpc.radix_sort import SortKey, sort_openings, sorted_places
-from mpc.ranking import counts_at_most, kth_openings, kth_ranked, quantile, top_rows
+from mpc.relational import costs
+from mpc.relational.aggregation import distinct, group_extremes, group_openings, group_sums
+from mpc.relational.join import LeftTable, join, join_openings
+from mpc.relational.partition import marks_of, partition_places
+from mpc.relational.radix_sort import SortKey, sort_openings, sorted_places
+from mpc.relational.ranking import counts_at_most, kth_openings, kth_ranked, quantile, top_rows
+from mpc.relational.shuffle import disclose_order, shuffle
+from mpc.relational.tables import Rows, row_openings
+from mpc.relational.tag_join import tag_join
 from mpc.sharing import WORD32, Boolean
-from mpc.shuffle import disclose_order, shuffle
-from mpc.tables import Rows, row_openings
-from mpc.tag_join import tag_join
 from tests.unit.mpc.relations import either_sort, shared_words
 from tests.unit.mpc.three_parties import run
 

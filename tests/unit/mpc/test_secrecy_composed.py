@@ -9,10 +9,10 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from mpc import shuffle as shuffling
 from mpc.multiplication import multiply, reshare
 from mpc.party import Party
 from mpc.prg import OpenStream, Shape, Words, WordStream
+from mpc.relational import shuffle as shuffling
 from mpc.sharing import Arithmetic
 from tests.unit.mpc.test_secrecy import Playback, Tapes, grid, largest_distance, messages, playing
 from tests.unit.mpc.three_parties import KEYS, run, words_of

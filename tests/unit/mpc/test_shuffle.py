@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from mpc.manifest import Manifest, Opening
 from mpc.party import Party
+from mpc.relational.shuffle import apply, disclose_order, move, move_back, secret_permutation, shuffle, undo
 from mpc.sharing import WORD32, Arithmetic, Shared
-from mpc.shuffle import apply, disclose_order, move, move_back, secret_permutation, shuffle, undo
 from records.errors import EvidenceError, InputError
 from tests.unit.mpc.relations import opened, shared_words
 from tests.unit.mpc.three_parties import run, shared, values_of

@@ -11,12 +11,12 @@ import numpy as np
 
 from mpc import prg
 from mpc.comparison import less_than
-from mpc.intersection import IdLists, intersection
+from mpc.matching.intersection import IdLists, intersection
 from mpc.multiplication import multiply, share_input
-from mpc.noise import discrete_gaussian, discrete_laplace
+from mpc.noise.mechanisms import discrete_gaussian, discrete_laplace
 from mpc.party import Party
 from mpc.prg import OpenStream, Shape, Stream, Words
-from mpc.shuffle import shuffle
+from mpc.relational.shuffle import shuffle
 from tests.unit.mpc.three_parties import run
 
 

@@ -3,12 +3,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mpc.bit_columns import byte_column, equal_words, inverted, masked_numbers, masked_words, packed_bits
 from mpc.manifest import Manifest
 from mpc.party import Party
-from mpc.radix_sort import SortKey
+from mpc.relational.bit_columns import (
+    byte_column,
+    equal_words,
+    inverted,
+    masked_numbers,
+    masked_words,
+    packed_bits,
+)
+from mpc.relational.radix_sort import SortKey
+from mpc.relational.tables import Rows, check_distinct, check_values, row_openings, sort_rows
 from mpc.sharing import WORD32, Shared, decode
-from mpc.tables import Rows, check_distinct, check_values, row_openings, sort_rows
 from records.errors import InputError
 from tests.unit.mpc.relations import bits_of, columns_of, either_sort, opened, shared_words
 from tests.unit.mpc.three_parties import run, shared

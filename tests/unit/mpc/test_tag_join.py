@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mpc.intersection import IdLists
-from mpc.known_order import move_by_known
+from mpc.matching.intersection import IdLists
 from mpc.party import Party
+from mpc.relational.known_order import move_by_known
+from mpc.relational.tag_join import tag_join
 from mpc.sharing import Arithmetic, decode
-from mpc.tag_join import tag_join
 from records.errors import EvidenceError, InputError
 from tests.unit.mpc.relations import opened
 from tests.unit.mpc.three_parties import Session, run, shared

@@ -8,8 +8,8 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mpc.matching.tags import KEY_BYTES, Tags, members, tagged, tail_dtype
 from mpc.prg import Words
-from mpc.tags import KEY_BYTES, Tags, members, tagged, tail_dtype
 from records.errors import EvidenceError, InputError
 from tests.unit.mpc.columns import integers
 

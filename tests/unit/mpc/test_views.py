@@ -27,12 +27,12 @@ from mpc.conversion import arithmetic_to_bits, bits_to_arithmetic, select
 from mpc.division import divide
 from mpc.extremes import maximum
 from mpc.multiplication import cross_terms, dot, matmul, multiply, reshare, share_input
-from mpc.noise import below, discrete_gaussian
-from mpc.partition import partition_places
+from mpc.noise.mechanisms import below, discrete_gaussian
 from mpc.party import Party
 from mpc.prg import Shape, Words, WordStream
+from mpc.relational.partition import partition_places
+from mpc.relational.shuffle import shuffle
 from mpc.sharing import WORD, WORD32, Arithmetic, Boolean
-from mpc.shuffle import shuffle
 from mpc.truncation import truncate_exact, truncate_probabilistic
 from tests.unit.mpc.three_parties import KEYS, run
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mpc import radix_sort
-from mpc.comparison_sort import compared_places
 from mpc.manifest import Opening
 from mpc.party import Party
-from mpc.radix_sort import SortKey, sorted_places
+from mpc.relational import radix_sort
+from mpc.relational.comparison_sort import compared_places
+from mpc.relational.radix_sort import SortKey, sorted_places
 from mpc.sharing import Arithmetic
 
 PAIRWISE_ROWS = 512

@@ -6,7 +6,7 @@ are local: no scan of logarithmic depth is needed. Tables stay as long as they a
 has 0 in `valid` and in every column. Rows that are invalid go last and count for nothing.
 
 All three parties run each function. They learn what the function's `…_openings` lists: uniform permutations,
-whatever the data (`docs/mpc-leaks.md`). Costs stand in `mpc/relational_costs.py`.
+whatever the data (`docs/mpc-leaks.md`). Costs stand in `mpc/relational/costs.py`.
 """
 
 from __future__ import annotations
@@ -17,18 +17,25 @@ from typing import cast
 
 import numpy as np
 
-from mpc.bit_columns import byte_column, equal_words, inverted, masked_numbers, masked_words, packed_bits
 from mpc.bits import pack, unpack
 from mpc.conversion import negate
 from mpc.manifest import Opening
 from mpc.multiplication import and_, public
-from mpc.partition import marks_of, partition_places
 from mpc.party import Party
 from mpc.prg import Words
-from mpc.radix_sort import SortKey
+from mpc.relational.bit_columns import (
+    byte_column,
+    equal_words,
+    inverted,
+    masked_numbers,
+    masked_words,
+    packed_bits,
+)
+from mpc.relational.partition import marks_of, partition_places
+from mpc.relational.radix_sort import SortKey
+from mpc.relational.shuffle import disclose_order
+from mpc.relational.tables import Rows, SortedRows, row_openings, sort_rows
 from mpc.sharing import BYTE, WORD32, Arithmetic, Boolean, Shared, concatenate
-from mpc.shuffle import disclose_order
-from mpc.tables import Rows, SortedRows, row_openings, sort_rows
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Joining two providers' plain tables with the third compute party as helper: a declared leak.
 
-As in `mpc/intersection.py`, the owners tag their ids with a key that the helper lacks, and the helper
+As in `mpc/matching/intersection.py`, the owners tag their ids with a key that the helper lacks, and it
 matches tags in the clear. Then it brings the first table's rows into the order of the second's tags, by
 an order that it alone knows; and the second owner, by orders that it alone knows, gives each of its rows
 the values of its id. So several rows of the second table may have one id (after Kamara et al., FC 2014,
@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mpc.intersection import IdLists, require_inputs
-from mpc.known_order import move_by_known
+from mpc.matching.intersection import IdLists, require_inputs
+from mpc.matching.tags import KEY_BYTES, Tags, members, tagged, tail_dtype
 from mpc.multiplication import constant, share_input
 from mpc.party import Party
 from mpc.prg import Words
+from mpc.relational.known_order import move_by_known
 from mpc.sharing import BYTE, WORD, Arithmetic, concatenate
-from mpc.tags import KEY_BYTES, Tags, members, tagged, tail_dtype
 
 LEAKS = ("row-count", "intersection-size")
 """What terms must allow: both to the helper, the first to all."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from mpc import sorting
 from mpc.costs import (
     FREE,
     WORD_BYTES,
@@ -25,10 +24,12 @@ from mpc.costs import (
     share_input,
     sign_bits,
 )
-from mpc.intersection import IdLists
-from mpc.permutation import place_dtype
-from mpc.radix_sort import DIGIT_BITS
-from mpc.ranking import STEP_BITS
+from mpc.matching.intersection import IdLists
+from mpc.relational import sorting
+from mpc.relational.groupby import batches
+from mpc.relational.permutation import place_dtype
+from mpc.relational.radix_sort import DIGIT_BITS
+from mpc.relational.ranking import STEP_BITS
 
 Keys: TypeAlias = Sequence[tuple[int, int]]
 """(bits, word bytes) of each key."""
@@ -39,7 +40,16 @@ _ROW_BYTES = 4
 
 def shuffle(count: int, widths: Sequence[int]) -> Cost:
     """Permute columns together; `move` and `move_back` cost the same."""
-    return Cost(2, 4 * sum(widths) * count)
+    return Cost(2, 4 * sum(widths) * count) if widths else FREE
+
+
+def union_group_by(sizes: Sequence[int], measures: int) -> Cost:
+    """Group blocks of the given lengths: pairs by batches, everything else linear in the rows."""
+    rows = sum(sizes)
+    cost = multiply(rows * (1 + measures))
+    for batch in batches(sizes):
+        cost += equal_zero(sum(tile.pairs for tile in batch))
+    return cost + reshare(rows * (len(sizes) + measures + 1)) + equal_zero(rows) + multiply(rows)
 
 
 def disclose_order(count: int, widths: Sequence[int] = ()) -> Cost:

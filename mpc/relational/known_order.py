@@ -6,8 +6,8 @@ import numpy as np
 
 from mpc.multiplication import reshare_pair
 from mpc.party import Party
-from mpc.permutation import inverse, random_permutation
 from mpc.prg import Words
+from mpc.relational.permutation import inverse, random_permutation
 from mpc.sharing import WORD32, Arithmetic
 from records.errors import InputError
 

@@ -22,8 +22,8 @@ from mpc.multiplication import constant, reshare
 from mpc.opening import open_to_parties
 from mpc.party import Party
 from mpc.prg import Words
+from mpc.relational.tables import Rows, SortedRows, sort_rows
 from mpc.sharing import BYTE, WORD, Arithmetic, concatenate
-from mpc.tables import Rows, SortedRows, sort_rows
 from records.errors import EvidenceError, InputError
 
 STEP_BITS = 8

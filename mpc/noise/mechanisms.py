@@ -2,7 +2,7 @@
 
 Every coin is a word of shared randomness, compared in shares with a public threshold; the sums of coins are
 shares of the noise, to be added before opening. Rounds, bytes and draws depend on the law and the count
-alone. Laws and their distance from the exact ones: `mpc/noise_laws.py`; costs: `mpc/noise_costs.py`.
+alone. Laws and their distance from the exact ones: `mpc/noise/laws.py`; costs: `mpc/noise/costs.py`.
 
 All three parties run each function; no party learns anything. One that deviates can change the noise
 unseen, or take it away (R24).
@@ -19,7 +19,7 @@ import numpy as np
 from mpc.bits import planes, reverse_indices
 from mpc.conversion import bits_to_arithmetic
 from mpc.multiplication import multiply, public
-from mpc.noise_laws import gaussian_law, laplace_law
+from mpc.noise.laws import gaussian_law, laplace_law
 from mpc.party import Party
 from mpc.prg import Shape, Words
 from mpc.sharing import BYTE, WORD, Arithmetic, Boolean, concatenate

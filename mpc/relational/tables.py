@@ -12,13 +12,13 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from mpc.bit_columns import packed_bits
 from mpc.manifest import Opening
 from mpc.party import Party
-from mpc.radix_sort import SortKey
+from mpc.relational.bit_columns import packed_bits
+from mpc.relational.radix_sort import SortKey
+from mpc.relational.shuffle import disclose_order
+from mpc.relational.sorting import row_places, sort_openings
 from mpc.sharing import BYTE, Arithmetic, Boolean, Shared
-from mpc.shuffle import disclose_order
-from mpc.sorting import row_places, sort_openings
 from records.errors import InputError
 
 

@@ -14,15 +14,15 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from mpc.bit_columns import equal_words, packed_bits
 from mpc.bits import reverse_indices
 from mpc.comparison import sign_bits
 from mpc.conversion import bits_to_arithmetic
 from mpc.multiplication import and_, public
 from mpc.party import Party
-from mpc.permutation import place_dtype
 from mpc.prg import Words
-from mpc.radix_sort import SortKey
+from mpc.relational.bit_columns import equal_words, packed_bits
+from mpc.relational.permutation import place_dtype
+from mpc.relational.radix_sort import SortKey
 from mpc.sharing import Arithmetic, Boolean
 
 

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mpc.matching.tags import KEY_BYTES, Tags, members, tagged, tail_dtype
 from mpc.multiplication import constant, matmul, share_input
 from mpc.party import Party
 from mpc.prg import Words
 from mpc.sharing import BYTE, Arithmetic
-from mpc.tags import KEY_BYTES, Tags, members, tagged, tail_dtype
 from records.errors import InputError
 
 LEAKS = ("row-count", "intersection-size")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from mpc.costs import WORD_BYTES, Cost, bits_to_arithmetic, multiply, reshare
-from mpc.noise_laws import gaussian_law, laplace_law
+from mpc.noise.laws import gaussian_law, laplace_law
 
 
 def below(words: int, coins: int) -> Cost:

@@ -18,21 +18,21 @@ from typing import cast
 
 import numpy as np
 
-from mpc.bit_columns import equal_words, masked_numbers, masked_words, packed_bits
 from mpc.comparison import equal_zero
 from mpc.conversion import negate
 from mpc.manifest import Opening
 from mpc.multiplication import and_, public
 from mpc.opening import open_to_parties
-from mpc.partition import marks_of, rank_parts
 from mpc.party import Party
-from mpc.permutation import place_dtype
 from mpc.prg import Words
-from mpc.radix_sort import SortKey
+from mpc.relational.bit_columns import equal_words, masked_numbers, masked_words, packed_bits
+from mpc.relational.partition import marks_of, rank_parts
+from mpc.relational.permutation import place_dtype
+from mpc.relational.radix_sort import SortKey
+from mpc.relational.shuffle import SharedOrder, disclose_order, move, move_back, move_parts_back
+from mpc.relational.sorting import row_places, sort_openings
+from mpc.relational.tables import Rows
 from mpc.sharing import BYTE, Arithmetic, Boolean, Shared, concatenate
-from mpc.shuffle import SharedOrder, disclose_order, move, move_back, move_parts_back
-from mpc.sorting import row_places, sort_openings
-from mpc.tables import Rows
 from records.errors import InputError
 
 

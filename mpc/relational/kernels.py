@@ -1,6 +1,6 @@
 """What a party computes alone, row by row, in shuffles and sorts.
 
-What stands here is NumPy; long columns go to the loops in `mpc/relational_compiled.py`, if there is numba.
+What stands here is NumPy; long columns go to the loops in `mpc/relational/compiled.py`, if there is numba.
 """
 
 from __future__ import annotations
@@ -104,6 +104,6 @@ def rank_terms(own: Words, following: Words, one: tuple[int, int]) -> Words:
 def _loops(count: int) -> types.ModuleType | None:
     if count < SHORT or compiled_kernels(count) is None:
         return None
-    from mpc import relational_compiled
+    from mpc.relational import compiled
 
-    return relational_compiled
+    return compiled

@@ -1,4 +1,4 @@
-"""The kernels of `mpc/relational_kernels.py` as loops, compiled by numba; results are the same bit for bit.
+"""The kernels of `mpc/relational/kernels.py` as loops, compiled by numba; results are the same bit for bit.
 
 Imported only for long columns; see `mpc/acceleration.py`.
 """

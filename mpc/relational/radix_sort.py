@@ -17,12 +17,12 @@ from mpc.bits import pack
 from mpc.conversion import bits_to_arithmetic
 from mpc.manifest import Opening
 from mpc.multiplication import and_, public, reshare
-from mpc.partition import rank_parts
 from mpc.party import Party
-from mpc.permutation import place_dtype
 from mpc.prg import Words
+from mpc.relational.partition import rank_parts
+from mpc.relational.permutation import place_dtype
+from mpc.relational.shuffle import disclose_order, move_parts_back
 from mpc.sharing import BYTE, Arithmetic, Boolean
-from mpc.shuffle import disclose_order, move_parts_back
 from records.errors import InputError
 
 DIGIT_BITS = 2

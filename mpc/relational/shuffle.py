@@ -17,9 +17,9 @@ import numpy as np
 from mpc.multiplication import summand
 from mpc.opening import open_to_parties
 from mpc.party import Party
-from mpc.permutation import inverse, random_permutation
 from mpc.prg import Words
-from mpc.relational_kernels import gathered
+from mpc.relational.kernels import gathered
+from mpc.relational.permutation import inverse, random_permutation
 from mpc.sharing import BYTE, WORD32, Arithmetic, Shared
 from records.errors import InputError
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mpc.prg import Words, WordStream
-from mpc.relational_kernels import inverse_of, lemire_targets, swapped
+from mpc.relational.kernels import inverse_of, lemire_targets, swapped
 from mpc.sharing import WORD32
 from records.errors import EvidenceError
 

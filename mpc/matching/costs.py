@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mpc.costs import Cost, matmul, share_input
-from mpc.intersection import IdLists
+from mpc.matching.intersection import IdLists
 
 
 def intersection(lists: IdLists) -> Cost:

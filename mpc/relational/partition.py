@@ -9,9 +9,9 @@ from __future__ import annotations
 from mpc.conversion import bits_to_arithmetic
 from mpc.multiplication import reshare
 from mpc.party import Party
-from mpc.permutation import place_dtype
 from mpc.prg import Words
-from mpc.relational_kernels import rank_terms
+from mpc.relational.kernels import rank_terms
+from mpc.relational.permutation import place_dtype
 from mpc.sharing import Arithmetic, Boolean
 
 
