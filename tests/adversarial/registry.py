@@ -11,6 +11,7 @@ from tests.adversarial import (
     disclosure,
     elsewhere,
     histories,
+    literals,
     openings,
     ownership,
     pins,
@@ -33,6 +34,7 @@ ON_THE_JOB_LINE: tuple[Attack, ...] = (
     *voids.ATTACKS,
     *openings.ATTACKS,
     *disclosure.ATTACKS,
+    *literals.ATTACKS,
     *ownership.ATTACKS,
     *receipts.ATTACKS,
 )
