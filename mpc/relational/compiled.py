@@ -31,20 +31,22 @@ def lemire_targets(words: Words, places: Words, targets: Words, rejected: Words)
 
 
 @kernel
-def swapped(targets: Words, order: Words) -> None:
-    for place in range(targets.size):
-        target = targets[place]
-        order[place] = order[target]
-        order[target] = place
+def swapped(targets: Words, sizes: Words, order: Words) -> None:
+    start = 0
+    for size in sizes:
+        for place in range(start, start + size):
+            target = start + targets[place]
+            order[place] = order[target]
+            order[target] = place
+        start += size
 
 
 @kernel
-def inverse_of(order: Words, undone: Words) -> bool:
-    for place in range(order.size):
-        row = order[place]
-        if row >= order.size or undone[row] != order.size:
+def is_permutation(order: Words, seen: Words) -> bool:
+    for row in order:
+        if row >= order.size or seen[row]:
             return False
-        undone[row] = place
+        seen[row] = True
     return True
 
 
@@ -52,6 +54,28 @@ def inverse_of(order: Words, undone: Words) -> bool:
 def gathered(words: Words, order: Words, out: Words) -> None:
     for place in range(out.size):
         out[place] = words[order[place]]
+
+
+@kernel
+def scattered(words: Words, order: Words, out: Words) -> None:
+    for place in range(out.size):
+        out[order[place]] = words[place]
+
+
+@kernel
+def dealt(words: Words, digits: Words, heads: Words, out: Words) -> None:
+    for row in range(out.size):
+        digit = digits[row]
+        out[heads[digit]] = words[row]
+        heads[digit] += 1
+
+
+@kernel
+def collected(words: Words, digits: Words, heads: Words, out: Words) -> None:
+    for row in range(out.size):
+        digit = digits[row]
+        out[row] = words[heads[digit]]
+        heads[digit] += 1
 
 
 @kernel

@@ -32,30 +32,30 @@ def lemire_targets(words: Words, places: Words) -> tuple[Words, Words]:
     return (products >> np.uint64(32)).astype(WORD32), rejected
 
 
-def swapped(targets: Words) -> Words:
-    """Return the order after place i = 0, 1, … has swapped with place `targets[i]` ≤ i."""
+def swapped(targets: Words, sizes: Words) -> Words:
+    """Return the order after each place has swapped with an earlier one, or itself, of its bucket.
+
+    Buckets of `sizes` follow one another; place i = 0, 1, … of a bucket swaps with place `targets[i]` ≤ i.
+    """
     if loops := _loops(targets.size):
         order = np.empty_like(targets)
-        loops.swapped(targets, order)
+        loops.swapped(targets, sizes, order)
         return order
     rows = [0] * targets.size
-    for place, target in enumerate(targets.tolist()):
+    starts = np.repeat(_heads(sizes), sizes)
+    for place, target in enumerate((starts + targets).tolist()):
         rows[place] = rows[target]
         rows[target] = place
     return np.array(rows, dtype=targets.dtype)
 
 
-def inverse_of(order: Words) -> Words | None:
-    """Return the inverse of a permutation of rows, or None if the rows are not one."""
+def is_permutation(order: Words) -> bool:
+    """Return whether every row has its place in the order."""
+    seen = np.zeros(order.size, dtype=np.bool_)
     if loops := _loops(order.size):
-        undone = np.full_like(order, order.size)
-        return undone if loops.inverse_of(order, undone) else None
-    if order.size and order.max() >= order.size:
-        return None
-    rows = np.arange(order.size, dtype=order.dtype)
-    undone = np.zeros_like(rows)
-    undone[order] = rows
-    return undone if np.array_equal(undone[order], rows) else None
+        return bool(loops.is_permutation(order, seen))
+    seen[order[order < order.size]] = True
+    return bool(seen.all())
 
 
 def gathered(words: Words, order: Words) -> Words:
@@ -66,6 +66,38 @@ def gathered(words: Words, order: Words) -> Words:
         return out
     rows: Words = words[order]
     return rows
+
+
+def scattered(words: Words, order: Words) -> Words:
+    """Return words (n,) with row i in place `order[i]` of a permutation."""
+    out = np.empty_like(words)
+    if loops := _loops(words.size):
+        loops.scattered(words, order, out)
+    else:
+        out[order] = words
+    return out
+
+
+def dealt(words: Words, digits: Words, sizes: Words) -> Words:
+    """Return words (n,) dealt to buckets by digits (n,), each bucket in the order of rows.
+
+    `sizes` has the number of rows with each digit. Memory is read and written along one line for each
+    bucket, so that this stays in the cache where moves to any place do not.
+    """
+    if loops := _loops(words.size):
+        out = np.empty_like(words)
+        loops.dealt(words, digits, _heads(sizes), out)
+        return out
+    return gathered(words, np.argsort(digits, kind="stable"))
+
+
+def collected(words: Words, digits: Words, sizes: Words) -> Words:
+    """Return words (n,) as they were before they were `dealt`."""
+    if loops := _loops(words.size):
+        out = np.empty_like(words)
+        loops.collected(words, digits, _heads(sizes), out)
+        return out
+    return scattered(words, np.argsort(digits, kind="stable"))
 
 
 def rank_terms(own: Words, following: Words, one: tuple[int, int]) -> Words:
@@ -99,6 +131,11 @@ def rank_terms(own: Words, following: Words, one: tuple[int, int]) -> Words:
         )
         out += mark * (place + place_next) + mark_next * place
     return out
+
+
+def _heads(sizes: Words) -> Words:
+    heads: Words = np.cumsum(sizes) - sizes
+    return heads
 
 
 def _loops(count: int) -> types.ModuleType | None:

@@ -7,7 +7,7 @@ import numpy as np
 from mpc.multiplication import reshare_pair
 from mpc.party import Party
 from mpc.prg import Words
-from mpc.relational.permutation import inverse, random_permutation
+from mpc.relational.permutation import inverse, random_permutation, require_permutation
 from mpc.sharing import WORD32, Arithmetic
 from records.errors import InputError
 
@@ -30,7 +30,7 @@ def move_by_known(party: Party, table: Arithmetic, order: Words | None, knower: 
         raise InputError(f"the order must come from party {knower} alone, a row number for each place")
     middle, last = (knower + 1) % 3, (knower + 2) % 3
     if order is not None:
-        first = random_permutation(party.stream(last, "permutation"), count)
+        first = random_permutation(party.stream(last, "permutation"), count).rows
         mask = party.stream(last, "mask").words(table.shape, table.dtype)
         rest = inverse(first)[order]
         party.exchange("known order", {middle: rest}, {})
@@ -40,10 +40,10 @@ def move_by_known(party: Party, table: Arithmetic, order: Words | None, knower: 
             "known order", {}, {knower: ((count,), WORD32), last: ((columns, count), table.dtype)}
         )
         rest = received[knower]
-        inverse(rest)  # raises if it is none
+        require_permutation(rest)
         part = received[last][:, rest]
     else:
-        first = random_permutation(party.stream(knower, "permutation"), count)
+        first = random_permutation(party.stream(knower, "permutation"), count).rows
         mask = party.stream(knower, "mask").words(table.shape, table.dtype)
         party.exchange("known order", {middle: table.own[:, first] + mask}, {})
         part = np.zeros_like(table.own)

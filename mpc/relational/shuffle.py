@@ -8,9 +8,9 @@ there and back, as often as one likes (Asharov et al., ePrint 2022/1595, section
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from typing import TypeAlias, TypeVar, cast
 
 import numpy as np
 
@@ -18,12 +18,13 @@ from mpc.multiplication import summand
 from mpc.opening import open_to_parties
 from mpc.party import Party
 from mpc.prg import Words
-from mpc.relational.kernels import gathered
-from mpc.relational.permutation import inverse, random_permutation
+from mpc.relational.kernels import gathered, scattered
+from mpc.relational.permutation import NO_ROWS, Permutation, random_permutation, require_permutation
 from mpc.sharing import BYTE, WORD32, Arithmetic, Shared
 from records.errors import InputError
 
 S = TypeVar("S", bound=Shared)
+Move: TypeAlias = Callable[[Words], Words]
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -33,21 +34,20 @@ class SecretPermutation:
     `a` is known to parties 0 and 1, `b` to 1 and 2, `c` to 2 and 0.
     """
 
-    a: Words
-    b: Words
-    c: Words
+    a: Permutation
+    b: Permutation
+    c: Permutation
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class SharedOrder:
     """A shared order of n rows, ready to move columns: its places, opened after the shuffle `hiding`.
 
-    Row k of a shuffled column goes to place `places[k]`; `rows` is the inverse of `places`.
+    Row k of a shuffled column goes to place `places[k]`.
     """
 
     hiding: SecretPermutation
     places: Words
-    rows: Words
 
 
 def shuffle(party: Party, columns: Sequence[S]) -> tuple[S, ...]:
@@ -68,8 +68,7 @@ def secret_permutation(party: Party, count: int) -> SecretPermutation:
     with_next = random_permutation(party.stream(party.next, "permutation"), count)
     with_previous = random_permutation(party.stream(party.previous, "permutation"), count)
     known = {party.index: with_next, party.previous: with_previous}
-    a, b, c = (known.get(holder, with_next[:0]) for holder in range(3))
-    return SecretPermutation(a, b, c)
+    return SecretPermutation(*(known.get(holder, NO_ROWS) for holder in range(3)))
 
 
 def apply(party: Party, permutation: SecretPermutation, columns: Sequence[S]) -> tuple[S, ...]:
@@ -78,7 +77,7 @@ def apply(party: Party, permutation: SecretPermutation, columns: Sequence[S]) ->
     Raises:
         InputError: the columns are not one-dimensional, or not of one length.
     """
-    return _along(party, _Route((0, 1, 2), (permutation.a, permutation.b, permutation.c)), columns)
+    return _along(party, _there(permutation), columns)
 
 
 def undo(party: Party, permutation: SecretPermutation, columns: Sequence[S]) -> tuple[S, ...]:
@@ -106,9 +105,9 @@ def disclose_order(
     hiding = secret_permutation(party, places.size)
     shuffled, *rest = apply(party, hiding, cast("list[Shared]", [places, *columns]))
     opened = open_to_parties(party, cast("Arithmetic", shuffled), opening_id)
-    rows = opened.astype(WORD32)
-    order = SharedOrder(hiding, rows, inverse(rows))
-    moved = tuple(_rearranged(column, order.rows) for column in rest)
+    order = SharedOrder(hiding, opened.astype(WORD32))
+    require_permutation(order.places)
+    moved = tuple(_placed(column, order) for column in rest)
     return order, cast("tuple[S, ...]", moved)
 
 
@@ -119,7 +118,7 @@ def move(party: Party, order: SharedOrder, columns: Sequence[S]) -> tuple[S, ...
         InputError: the columns are not one-dimensional, or not of one length.
     """
     shuffled = apply(party, order.hiding, columns)
-    return tuple(_rearranged(column, order.rows) for column in shuffled)
+    return tuple(_placed(column, order) for column in shuffled)
 
 
 def move_back(party: Party, order: SharedOrder, columns: Sequence[S]) -> tuple[S, ...]:
@@ -128,7 +127,8 @@ def move_back(party: Party, order: SharedOrder, columns: Sequence[S]) -> tuple[S
     Raises:
         InputError: the columns are not one-dimensional, or not of one length.
     """
-    return undo(party, order.hiding, [_rearranged(column, order.places) for column in columns])
+    shuffled = [column.map(lambda words: gathered(words, order.places)) for column in columns]
+    return undo(party, order.hiding, shuffled)
 
 
 def move_parts_back(party: Party, order: SharedOrder, part: Words) -> Arithmetic:
@@ -150,18 +150,22 @@ def move_parts_back(party: Party, order: SharedOrder, part: Words) -> Arithmetic
 
 @dataclass(frozen=True, slots=True)
 class _Route:
-    """Parties A, B, C and three permutations, known to A and B, to B and C, and to C and A.
+    """Parties A, B, C and three moves of rows, known to A and B, to B and C, and to C and A.
 
     A column on this route is u + w, with u at A and w at B.
     """
 
     parties: tuple[int, int, int]
-    orders: tuple[Words, Words, Words]
+    moves: tuple[Move, Move, Move]
+
+
+def _there(permutation: SecretPermutation) -> _Route:
+    return _Route((0, 1, 2), (permutation.a.apply, permutation.b.apply, permutation.c.apply))
 
 
 def _back(permutation: SecretPermutation) -> _Route:
     """Return the route of the inverse; party 0 has u, and party 2 has w, as `summand` leaves them."""
-    return _Route((0, 2, 1), (inverse(permutation.c), inverse(permutation.b), inverse(permutation.a)))
+    return _Route((0, 2, 1), (permutation.c.undo, permutation.b.undo, permutation.a.undo))
 
 
 def _along(party: Party, route: _Route, columns: Sequence[S]) -> tuple[S, ...]:
@@ -173,13 +177,13 @@ def _along(party: Party, route: _Route, columns: Sequence[S]) -> tuple[S, ...]:
 def _carry(
     party: Party, route: _Route, kinds: Sequence[type[Shared]], parts: Sequence[Words]
 ) -> tuple[Shared, ...]:
-    """Permute columns u + w by the first, second and third permutation of a route, and share them anew.
+    """Permute columns u + w by the first, second and third move of a route, and share them anew.
 
     A permutes u and masks it for C. B permutes w by two permutations and masks it twice, for A. C takes the
     first mask off and permutes; then A and C have permuted parts, and neither knows all permutations that
     led to what it received.
     """
-    first, second, third = route.orders
+    first, second, third = route.moves
     a, b, c = route.parties
     shapes = [(words.shape, words.dtype) for words in parts]
 
@@ -187,8 +191,8 @@ def _carry(
         stream = party.stream(peer, "mask")
         return [stream.words(shape, dtype) for shape, dtype in shapes]
 
-    def permuted(columns: Sequence[Words], order: Words) -> list[Words]:
-        return [gathered(words, order) for words in columns]
+    def permuted(columns: Sequence[Words], move: Move) -> list[Words]:
+        return [move(words) for words in columns]
 
     if party.index == a:
         outgoing = permuted(parts, first)
@@ -256,8 +260,8 @@ def _joined(columns: Sequence[Words]) -> Words:
     return raw[0] if len(raw) == 1 else np.concatenate(raw)
 
 
-def _rearranged(column: S, order: Words) -> S:
-    return column.map(lambda words: gathered(words, order))
+def _placed(column: S, order: SharedOrder) -> S:
+    return column.map(lambda words: scattered(words, order.places))
 
 
 def _rows(columns: Sequence[Shared]) -> int:

@@ -15,10 +15,11 @@ import pytest
 from mpc.multiplication import multiply
 from mpc.party import Party
 from mpc.prg import OpenStream, Shape, Words, open_stream
+from mpc.relational import permutation
 from mpc.relational.kernels import lemire_targets, swapped
 from mpc.relational.permutation import random_permutation
 from mpc.relational.shuffle import shuffle
-from mpc.sharing import Arithmetic, decode
+from mpc.sharing import BYTE, Arithmetic, decode
 from tests.unit.mpc.three_parties import KEYS, run, words_of
 
 CHI_SQUARE_23 = 58.6
@@ -46,11 +47,36 @@ class OftenBiased:
         return words
 
 
+@pytest.mark.parametrize(
+    ("kept", "first", "uniform"), [(0xFF, 0, True), (0x01, 0, True), (0x00, 0, True), (0x00, 1, False)]
+)
+def test_permutations_in_buckets_are_uniform_if_digits_are_of_one_law(
+    kept: int, first: int, uniform: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows are dealt by the `kept` bits of their digits; a row 0 that is always dealt to bucket 1 shows."""
+
+    class Digits:
+        position_bytes = 0
+
+        def words(self, shape: Shape, dtype: np.dtype[np.uint8]) -> Words:
+            words = stream.words(shape, dtype)
+            if dtype == BYTE:
+                words &= BYTE.type(kept)
+                words[0] |= BYTE.type(first)
+            return words
+
+    monkeypatch.setattr(permutation, "_AT_ONCE", 0)
+    stream, bins = open_stream(KEYS[0], "permutation"), np.zeros(24, dtype=np.int64)
+    for _ in range(6000):
+        bins[ORDERS[tuple(random_permutation(Digits(), 4).rows.tolist())]] += 1
+    assert (chi_square(bins) < CHI_SQUARE_23) == uniform
+
+
 def test_permutations_are_uniform_even_where_words_are_often_rejected() -> None:
     stream = OftenBiased()
     bins = np.zeros(24, dtype=np.int64)
     for _ in range(24_000):
-        bins[ORDERS[tuple(random_permutation(stream, 4).tolist())]] += 1
+        bins[ORDERS[tuple(random_permutation(stream, 4).rows.tolist())]] += 1
     assert chi_square(bins) < CHI_SQUARE_23
 
 
@@ -59,7 +85,7 @@ def test_control_permutations_without_rejection_are_found_biased() -> None:
     bins = np.zeros(24, dtype=np.int64)
     for _ in range(24_000):
         targets, _ = lemire_targets(stream.words((4,), np.dtype(np.uint32)), places)
-        bins[ORDERS[tuple(swapped(targets).tolist())]] += 1
+        bins[ORDERS[tuple(swapped(targets, np.array([4])).tolist())]] += 1
     assert chi_square(bins) > CHI_SQUARE_23
 
 

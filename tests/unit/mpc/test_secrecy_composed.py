@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
@@ -13,6 +14,7 @@ from mpc.multiplication import multiply, reshare
 from mpc.party import Party
 from mpc.prg import OpenStream, Shape, Words, WordStream
 from mpc.relational import shuffle as shuffling
+from mpc.relational.permutation import NO_ROWS
 from mpc.sharing import Arithmetic
 from tests.unit.mpc.test_secrecy import Playback, Tapes, grid, largest_distance, messages, playing
 from tests.unit.mpc.three_parties import KEYS, run, words_of
@@ -61,7 +63,7 @@ class Deck:
     """A stream that only tells which permutation it stands for."""
 
     def __init__(self, order: tuple[int, ...]) -> None:
-        self.order = np.array(order)
+        self.permutation = replace(NO_ROWS, sizes=np.array([len(order)]), order=np.array(order))
         self.position_bytes = 0
 
     def words(self, shape: Shape, dtype: np.dtype[np.uint64]) -> Words:
@@ -78,7 +80,7 @@ def test_a_shuffle_of_three_rows_shows_no_party_anything(
 
     Party 1 receives nothing at all.
     """
-    monkeypatch.setattr(shuffling, "random_permutation", lambda stream, count: stream.order)
+    monkeypatch.setattr(shuffling, "random_permutation", lambda stream, count: stream.permutation)
     *rows, m0, m1, m2, r0, r1, r2 = grid(*[2] * (9 if masked else 3), *([1] * (0 if masked else 6)))
     table = np.stack(rows, axis=1)
     secret = (table * [4, 2, 1]).sum(axis=1)

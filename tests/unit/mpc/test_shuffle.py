@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from mpc.manifest import Manifest, Opening
 from mpc.party import Party
+from mpc.relational import permutation
 from mpc.relational.shuffle import apply, disclose_order, move, move_back, secret_permutation, shuffle, undo
 from mpc.sharing import WORD32, Arithmetic, Shared
 from records.errors import EvidenceError, InputError
@@ -14,6 +15,12 @@ from tests.unit.mpc.relations import opened, shared_words
 from tests.unit.mpc.three_parties import run, shared, values_of
 
 ORDER = Manifest((Opening("order", "parties", None),))
+
+
+@pytest.fixture(params=["one bucket", "many buckets"])
+def _buckets(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "many buckets":
+        monkeypatch.setattr(permutation, "_AT_ONCE", 0)
 
 
 @settings(max_examples=25, deadline=None)
@@ -48,14 +55,15 @@ def test_columns_of_unlike_length_are_refused_and_none_is_nothing() -> None:
     assert run(lambda party: shuffle(party, [])).results == ((), (), ())
 
 
+@pytest.mark.usefixtures("_buckets")
 @pytest.mark.parametrize("count", [0, 1, 2, 37])
 def test_a_permutation_that_was_applied_can_be_undone(count: int) -> None:
     share, words = shared(np.arange(count)), shared_words(np.arange(count))
 
     def program(party: Party) -> tuple[Shared, ...]:
-        permutation = secret_permutation(party, count)
-        moved = apply(party, permutation, [share[party.index], words[party.index]])
-        return (*undo(party, permutation, moved), *undo(party, permutation, [words[party.index]]), *moved)
+        secret = secret_permutation(party, count)
+        moved = apply(party, secret, [share[party.index], words[party.index]])
+        return (*undo(party, secret, moved), *undo(party, secret, [words[party.index]]), *moved)
 
     number, word, unmoved, *moved = opened(run(program))
     np.testing.assert_array_equal(number, np.arange(count))
@@ -64,6 +72,7 @@ def test_a_permutation_that_was_applied_can_be_undone(count: int) -> None:
     np.testing.assert_array_equal(moved[0][unmoved], np.arange(count))  # undoing is the inverse
 
 
+@pytest.mark.usefixtures("_buckets")
 @pytest.mark.parametrize("count", [0, 1, 2, 37])
 def test_a_shared_order_moves_columns_there_and_back(count: int) -> None:
     order = np.random.default_rng(7).permutation(count)

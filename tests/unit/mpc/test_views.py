@@ -4,9 +4,9 @@ A party lacks one pair key. For two secrets that differ in the share it does not
 tape of that key's streams under which the party receives, byte for byte, the same messages. Every byte it
 receives must turn out to be masked, by addition or XOR, by a word that masks no earlier message: then each
 secret has exactly one such tape for each view, the view is distributed alike for both, and uniform messages
-simulate it. `test_secrecy.py` enumerates what is small enough; this covers protocols as they are shipped,
-but for two whose messages are hidden otherwise: `words_to_arithmetic` opens a uniform word to two parties,
-and `move_by_known` sends an order behind a uniform permutation.
+simulate it. `test_secrecy.py` enumerates what is small enough; this covers protocols as they are shipped.
+Where messages are hidden otherwise: `words_to_arithmetic`, which opens a uniform word to two parties, is in
+`test_secrecy_trees.py`; what shows an order behind a uniform permutation in `test_secrecy_relational.py`.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from mpc.comparison import equal_bits, less_than, less_than_bits, negative_bits
 from mpc.conversion import arithmetic_to_bits, bits_to_arithmetic, select
 from mpc.division import divide
 from mpc.extremes import maximum
+from mpc.manifest import Manifest
 from mpc.multiplication import cross_terms, dot, matmul, multiply, reshare, share_input
 from mpc.noise.mechanisms import below, discrete_gaussian
 from mpc.party import Party
@@ -131,18 +132,27 @@ class Replaced:
         words = self._stream.words(shape, dtype)
         draw = (self._purpose, self._number)
         self._number += 1
-        self._drawn[draw] = self._instead.get(draw, words)
-        return self._drawn[draw]
+        self._drawn[draw] = self._instead.get(draw, words).copy()
+        return self._drawn[draw].copy()  # protocols work in place, and both holders draw this
+
+
+def held() -> tuple[Words, Words]:
+    """Return the two shares that the party has."""
+    generator = np.random.default_rng(11)
+    own, following = (generator.integers(0, 1 << 64, COUNT, dtype=WORD) for _ in range(2))
+    return own, following
 
 
 class World:
     """One secret, seen by one party, for any tape of the key that the party lacks."""
 
-    def __init__(self, program: Program, party: int, missing: Words) -> None:
+    def __init__(
+        self, program: Program, party: int, missing: Words, manifest: Manifest | None = None
+    ) -> None:
         self._program = program
         self._party = party
-        generator = np.random.default_rng(11)
-        own, following = (generator.integers(0, 1 << 64, COUNT, dtype=WORD) for _ in range(2))
+        self._manifest = manifest
+        own, following = held()
         shares = {party: own, (party + 1) % 3: following, (party + 2) % 3: missing}
         self._shares = [Arithmetic(shares[i], shares[(i + 1) % 3]) for i in range(3)]
 
@@ -155,9 +165,10 @@ class World:
             stream = prg.open_stream(key, purpose)
             return Replaced(stream, purpose, instead, drawn) if key == lacked else stream
 
-        session = run(lambda p: self._program(p, self._shares[p.index]), open_stream=opened)
-        frames = sorted(session.received_by(self._party), key=lambda frame: frame.depth)
-        return [frame.raw for frame in frames], drawn
+        session = run(lambda p: self._program(p, self._shares[p.index]), self._manifest, open_stream=opened)
+        received = [[frame for frame in sent if frame.to == self._party] for sent in session.frames]
+        numbered = [(frame.depth, k, frame.raw) for sent in received for k, frame in enumerate(sent)]
+        return [raw for *_, raw in sorted(numbered, key=lambda frame: frame[:2])], drawn
 
 
 def masks(world: World) -> list[Mask]:
