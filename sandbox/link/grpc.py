@@ -16,7 +16,14 @@ from typing import Any, Final
 import grpc
 
 from records.clock import Clock, utc_now
-from records.errors import EvidenceError, LimitExceeded, MalformedDocument, PeerUnavailable
+from records.errors import (
+    EvidenceError,
+    LimitExceeded,
+    MalformedDocument,
+    PeerUnavailable,
+    RequestExpired,
+    UsufructError,
+)
 from sandbox.identity import Identity
 from sandbox.link.mailbox import Mailbox
 from sandbox.rpc.v1 import link_service_pb2 as pb
@@ -105,7 +112,7 @@ def find_data_port(
         try:
             answer = call(request, timeout=limit_s, metadata=tuple(metadata), wait_for_ready=True)
         except grpc.RpcError as error:
-            raise errors.rebuild(error, peer) from None
+            raise _fault(error, peer) from None
     port = int(answer.port)
     if port > MAX_PORT:
         raise EvidenceError(f"`{peer}` names a data port that is none")
@@ -214,4 +221,12 @@ class GrpcStream:
         failure = self._call.exception(timeout=0)
         if failure is None:
             return EvidenceError(f"`{self._peer}` confirmed the stream before it ended")
-        return errors.rebuild(failure, self._peer)
+        return _fault(failure, self._peer)
+
+
+def _fault(error: grpc.RpcError, peer: str) -> UsufructError:
+    """Return what a peer raised; one that was restarted while it was asked is a peer that was gone."""
+    fault = errors.rebuild(error, peer)
+    if isinstance(fault, RequestExpired):
+        return PeerUnavailable(f"`{peer}` was restarted while it was asked")
+    return fault

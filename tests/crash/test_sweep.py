@@ -36,7 +36,7 @@ DEFAULT = {
         "all keys are kept",
         "within the transaction of the settlement",
     },
-    NOTARY: {"within the protocol", "the hand-out is journalled, not answered"},
+    NOTARY: {"before the attempt is run", "within the protocol", "the hand-out is journalled, not answered"},
     PROVIDER: {
         "after the hold",
         "after the attempt is prepared",
