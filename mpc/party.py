@@ -88,13 +88,6 @@ class Party:
         """Return how many bytes were drawn of each stream, by (neighbour, purpose)."""
         return {key: stream.position_bytes for key, stream in self._streams.items()}
 
-    def zero_share(self, kind: type[S], shape: Shape, dtype: np.dtype[Any] = WORD) -> Words:
-        """Return a_i = F(k_i) − F(k_{i+1}): uniform, and the three sum to zero. No message."""
-        with_previous = self.stream(self.previous, "zero").words(shape, dtype)
-        with_next = self.stream(self.next, "zero").words(shape, dtype)
-        words: Words = kind.subtract(with_previous, with_next)
-        return words
-
     def random_sharing(self, kind: type[S], shape: Shape, dtype: np.dtype[Any] = WORD) -> S:
         """Return shares of uniform words that no party knows. No message."""
         with_previous = self.stream(self.previous, "random").words(shape, dtype)

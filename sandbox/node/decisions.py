@@ -137,8 +137,10 @@ def bound_parts(verified: VerifiedJob, derived: Derived, identity: Identity) -> 
     job, node = verified.job.document, identity.party
     if node not in derived.providers:
         return {}
-    query = placeholders.fill(job.query, parameters.unseal(job, node, identity.sealing_keys))
-    filled = derive(job.model_copy(update={"query": query}), verified.facts).plan
+    filled = derived.plan
+    if job.parameters is not None:
+        query = placeholders.fill(job.query, parameters.unseal(job, node, identity.sealing_keys))
+        filled = derive(job.model_copy(update={"query": query}), verified.facts).plan
     if replace(filled, parts=derived.plan.parts) != derived.plan:
         raise EvidenceError("the literals of the query change its plan")
     return {part.product: part for part in filled.parts if part.provider == node}

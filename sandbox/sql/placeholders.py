@@ -44,13 +44,7 @@ def names(text: str) -> tuple[str, ...]:
         MalformedDocument: it holds a literal, or its placeholders are not numbered 1, 2, …
         MalformedDocument, LimitExceeded, JobRefused: see `grammar.parse`.
     """
-    tree = grammar.parse(text)
-    if _literals(tree):
-        raise MalformedDocument("a signed query holds no literals: they travel sealed to the providers")
-    found = sorted((node.name for node in tree.find_all(exp.Placeholder)), key=_number)
-    if len(found) > MAX_PLACEHOLDERS or [_number(name) for name in found] != [*range(1, len(found) + 1)]:
-        raise MalformedDocument("the placeholders of a signed query are numbered 1, 2, …, each used once")
-    return tuple(found)
+    return tuple(node.name for node in _placeholders(grammar.parse(text)))
 
 
 def fill(text: str, values: Sequence[str]) -> str:
@@ -59,12 +53,11 @@ def fill(text: str, values: Sequence[str]) -> str:
     Raises:
         MalformedDocument: the values do not fit the placeholders.
     """
-    expected = names(text)
-    if len(expected) != len(values):
-        raise MalformedDocument("a query has as many values as placeholders")
     tree = grammar.parse(text)
-    for node in list(tree.find_all(exp.Placeholder)):
-        value = values[_number(node.name) - 1]
+    nodes = _placeholders(tree)
+    if len(nodes) != len(values):
+        raise MalformedDocument("a query has as many values as placeholders")
+    for node, value in zip(nodes, values, strict=True):
         if node.name.startswith("n"):
             require_number(value)
             node.replace(exp.Literal.number(value))
@@ -79,8 +72,18 @@ def _literals(tree: exp.Select) -> list[exp.Literal]:
     return [node for node in tree.find_all(exp.Literal, bfs=False) if not isinstance(node.parent, structure)]
 
 
-def _number(name: str) -> int:
-    return int(name[1:])  # `grammar.PLACEHOLDER`
+def _placeholders(tree: exp.Select) -> list[exp.Placeholder]:
+    """Return the placeholders of a signed query, the first first; see `names`."""
+    if _literals(tree):
+        raise MalformedDocument("a signed query holds no literals: they travel sealed to the providers")
+    found = sorted(tree.find_all(exp.Placeholder), key=_number)
+    if len(found) > MAX_PLACEHOLDERS or [_number(node) for node in found] != [*range(1, len(found) + 1)]:
+        raise MalformedDocument("the placeholders of a signed query are numbered 1, 2, …, each used once")
+    return found
+
+
+def _number(node: exp.Placeholder) -> int:
+    return int(node.name[1:])  # `grammar.PLACEHOLDER`
 
 
 def _text(tree: exp.Select) -> str:

@@ -8,6 +8,7 @@ import pytest
 from mpc.costs import Cost
 from mpc.link import Link
 from mpc.manifest import Manifest
+from mpc.multiplication import reshare
 from mpc.party import FRAME_BYTES, FRAMES_AHEAD, PairKeys, Party
 from mpc.prg import open_stream
 from mpc.sharing import BYTE, WORD, Arithmetic, Boolean
@@ -37,9 +38,12 @@ def test_a_party_has_a_link_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("kind", [Arithmetic, Boolean])
-def test_zero_shares_sum_to_zero_and_never_repeat(kind: type[Arithmetic] | type[Boolean]) -> None:
+def test_parts_are_masked_by_a_sharing_of_zero_that_never_repeats(
+    kind: type[Arithmetic] | type[Boolean],
+) -> None:
+    nothing = np.zeros(16, dtype=WORD)
     first, second = zip(
-        *run(lambda p: (p.zero_share(kind, (16,)), p.zero_share(kind, (16,)))).results, strict=True
+        *run(lambda p: tuple(reshare(p, kind, nothing).own for _ in range(2))).results, strict=True
     )
     for shares in (first, second):
         assert not kind.add(kind.add(shares[0], shares[1]), shares[2]).any()
