@@ -1,4 +1,4 @@
-"""Grouping rows by secret keys: sums, counts, extremes, distinct keys.
+"""Grouping rows by secret keys: sums, counts, last values, distinct values.
 
 Rows are sorted by key, so that a group is a run; then every number of a group stands at its last row, or is
 the difference of running sums at two of them. These rows come first by a stable partition, and differences
@@ -17,88 +17,130 @@ from typing import cast
 
 import numpy as np
 
-from mpc.bits import pack, unpack
-from mpc.conversion import negate
+from mpc.conversion import bits_to_arithmetic
 from mpc.manifest import Opening
-from mpc.multiplication import and_, public
+from mpc.multiplication import and_, dot, public
 from mpc.party import Party
-from mpc.prg import Words
 from mpc.relational.bit_columns import (
+    by_ring,
     byte_column,
-    equal_words,
-    inverted,
-    masked_numbers,
+    in_order,
+    masked_columns,
     masked_words,
     packed_bits,
 )
-from mpc.relational.partition import marks_of, partition_places
 from mpc.relational.radix_sort import SortKey
-from mpc.relational.shuffle import disclose_order
+from mpc.relational.runs import differences, goes_on, marked_first, run_ends, running_sums, same_as_next
 from mpc.relational.tables import Rows, SortedRows, row_openings, sort_rows
-from mpc.sharing import BYTE, WORD32, Arithmetic, Boolean, Shared, concatenate
+from mpc.sharing import BYTE, WORD, Arithmetic, Boolean, Shared
+from records.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
-class Groups:
+class GroupedRows:
     """One row for each group in the order of keys, then empty rows; columns (n,) in shares.
 
-    `valid` is packed, (⌈n/8⌉,). `counts` are of 32 bits; `sums` have the rings of the values.
+    `valid` has a byte 0 or 1 for each row. `counts` and `distinct` are of 64 bits; `sums` and `last` have
+    the rings of the columns they were made of.
     """
 
     valid: Boolean
     keys: tuple[Boolean, ...]
     counts: Arithmetic
     sums: tuple[Arithmetic, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Extremes:
-    """The least and the greatest value of each group, laid out as `Groups`."""
-
-    valid: Boolean
-    keys: tuple[Boolean, ...]
-    least: Boolean
-    greatest: Boolean
+    last: tuple[Shared, ...] = ()
+    distinct: Arithmetic | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Distinct:
-    """Sorted rows of which `valid`, packed, marks one for each key; the others hold zeros."""
+    """Sorted rows of which `valid`, a byte each, marks one for each key; the others hold zeros."""
 
     valid: Boolean
     keys: tuple[Boolean, ...]
 
 
-def group_sums(party: Party, rows: Rows, values: Sequence[Arithmetic], prefix: str) -> Groups:
-    """Sum columns (n,) of values, and count rows, by key.
+def group_rows(
+    party: Party,
+    rows: Rows,
+    *,
+    order: Sequence[SortKey] = (),
+    sums: Sequence[Arithmetic] = (),
+    last: Sequence[Shared] = (),
+    countable: Boolean | None = None,
+    prefix: str,
+) -> GroupedRows:
+    """Group rows by their keys: count them, sum columns (n,), take columns of one row, count values.
+
+    `last` columns are those of the group's last row by `order`: of its countable rows, if there are any.
+    Rows that agree keep their order. With `order`, `distinct` is how many different values of it a group's
+    countable rows have. `countable` is a byte 0 or 1 for each row (`None`: all 1); the others still count
+    in `counts` and `sums`. Calls with the same keys and valid bits put a group in the same place.
 
     Raises:
-        EvidenceError: the manifest does not have these openings now, or a peer deviates.
-        InputError: columns of different lengths.
+        EvidenceError: the manifest does not have the openings of `group_openings` now, or a peer deviates.
+        InputError: columns of different lengths, or countable rows without an order.
     """
-    last, table = _sorted_runs(party, rows, rows.keys, values, prefix)
-    running = [column.map(lambda x: np.cumsum(x, dtype=x.dtype)) for column in table.numbers]
-    numbers = public(party, Arithmetic, np.arange(1, rows.count + 1, dtype=WORD32))
-    valid, kept, columns = _ends_first(party, last, table.keys, [numbers, *running], f"{prefix}/groups")
-    counts, *sums = masked_numbers(party, valid, [column.map(_differences) for column in columns])
-    return Groups(valid, masked_words(party, valid, kept), counts, tuple(sums))
+    if countable is not None and not order:
+        raise InputError("countable rows are those of which an order is asked")
+    countable_last = () if countable is None else (SortKey(countable, 1),)
+    words, numbers = by_ring(last)
+    by = (*rows.keys, *countable_last, *order)
+    table = sort_rows(party, rows, by, [*numbers, *sums], prefix, words=words)
+    keys = table.keys[: len(rows.keys)]
+    same = goes_on(party, rows.keys, keys, table.valid, rows.count)
+    totals = [public(party, Arithmetic, np.ones(rows.count, dtype=WORD)), *table.numbers[len(numbers) :]]
+    if order:
+        counted = None if countable is None else table.keys[len(keys)]
+        totals.append(_distinct_marks(party, order, same, table, counted))
+    carried = in_order(last, table.words, table.numbers[: len(numbers)])
+    columns = [*keys, *carried, *(running_sums(column) for column in totals)]
+    valid, moved = marked_first(party, run_ends(party, same, table.valid), columns, f"{prefix}/groups")
+    first_total = len(keys) + len(last)
+    columns = [*moved[:first_total], *(differences(column) for column in moved[first_total:])]
+    found = masked_columns(party, packed_bits(valid), columns)
+    counts, *more = cast("tuple[Arithmetic, ...]", found[first_total:])
+    return GroupedRows(
+        valid,
+        cast("tuple[Boolean, ...]", found[: len(keys)]),
+        counts,
+        tuple(more[: len(sums)]),
+        found[len(keys) : first_total],
+        more[-1] if order else None,
+    )
 
 
-def group_extremes(party: Party, rows: Rows, value: SortKey, prefix: str) -> Extremes:
-    """Return the first and the last value by key, in the order of the value.
+def total_rows(
+    party: Party,
+    rows: Rows,
+    *,
+    order: Sequence[SortKey] = (),
+    sums: Sequence[Arithmetic] = (),
+    last: Sequence[Shared] = (),
+    countable: Boolean | None = None,
+    prefix: str,
+) -> GroupedRows:
+    """Take all valid rows as one group, whatever their keys: as `group_rows`, but columns of one row (1,).
+
+    The group exists even where no row is valid. Nothing is sorted without `order` or `last`.
 
     Raises:
-        EvidenceError: the manifest does not have these openings now, or a peer deviates.
-        InputError: columns of different lengths.
+        EvidenceError: the manifest does not have the openings of `total_openings` now, or a peer deviates.
+        InputError: as `group_rows`, or no row.
     """
-    last, table = _sorted_runs(party, rows, (*rows.keys, value), (), prefix)
-    values = table.keys[-1]
-    # A group begins behind the end of the one before it: its least value stands in the row after that.
-    following = values.map(lambda x: np.roll(x, -1))
-    valid, moved, _ = _ends_first(party, last, [*table.keys, following], (), f"{prefix}/groups")
-    least = concatenate([values[:1], moved[-1][:-1]])
-    *kept, greatest, lowest = masked_words(party, valid, [*moved[:-1], least])
-    return Extremes(valid, tuple(kept), lowest, greatest)
+    count = rows.count
+    if count == 0 or any(column.shape != (count,) for column in sums):
+        raise InputError("a total is taken of at least one row, and of columns of one length")
+    valid = public(party, Boolean, np.ones(count, dtype=BYTE)) if rows.valid is None else rows.valid
+    marks = bits_to_arithmetic(party, packed_bits(valid), count).reshape(1, count)
+    totals = tuple(dot(party, marks.narrow(x.dtype), x.reshape(1, count)) for x in sums)
+    alone = public(party, Boolean, np.ones(1, dtype=BYTE))
+    if not order and not last:
+        return GroupedRows(alone, (), marks.sum(axis=1), totals)
+    group = group_rows(party, Rows((), valid), order=order, last=last, countable=countable, prefix=prefix)
+    distinct_values = None if group.distinct is None else group.distinct[:1]
+    first = tuple(column[:1] for column in group.last)
+    return GroupedRows(alone, (), marks.sum(axis=1), totals, first, distinct_values)
 
 
 def distinct(party: Party, rows: Rows, prefix: str) -> Distinct:
@@ -106,15 +148,21 @@ def distinct(party: Party, rows: Rows, prefix: str) -> Distinct:
 
     Raises:
         EvidenceError: the manifest does not have these openings now, or a peer deviates.
+        InputError: rows without keys.
     """
-    last, table = _sorted_runs(party, rows, rows.keys, (), prefix)
-    return Distinct(last, masked_words(party, last, table.keys))
+    if not rows.keys:
+        raise InputError("rows without keys are one group; take their total")
+    table = sort_rows(party, rows, rows.keys, (), prefix)
+    same = goes_on(party, rows.keys, table.keys, table.valid, rows.count)
+    last = run_ends(party, same, table.valid)
+    return Distinct(byte_column(last, rows.count), masked_words(party, last, table.keys))
 
 
 def group_openings(prefix: str, rows_count: int, key_bits: Sequence[int]) -> tuple[Opening, ...]:
-    """Return the openings of `group_sums`, or of `group_extremes` with the value's bits last, in order.
+    """Return the openings of `group_rows`, in order.
 
-    `key_bits` are those of the keys, with a 1 before them if rows have valid bits.
+    `key_bits` are those of the keys and of the order, with a 1 before them if rows have valid bits, and a 1
+    between them if only some are countable.
     """
     return (
         *row_openings(prefix, rows_count, key_bits),
@@ -122,50 +170,23 @@ def group_openings(prefix: str, rows_count: int, key_bits: Sequence[int]) -> tup
     )
 
 
-def _sorted_runs(
-    party: Party, rows: Rows, order: Sequence[SortKey], values: Sequence[Arithmetic], prefix: str
-) -> tuple[Boolean, SortedRows]:
-    """Sort rows; return the packed bits of valid rows that end a run of keys, and the sorted columns."""
-    table = sort_rows(party, rows, order, values, prefix)
-    same = _equals_next(party, rows.keys, table.keys)
-    if table.valid is None:
-        return inverted(party, same), table
-    # A valid row goes on if the next has its key and is valid; invalid rows come after all valid ones.
-    valid_next = table.valid.map(lambda x: pack(np.roll(unpack(x, rows.count, BYTE), -1)))
-    return table.valid ^ and_(party, same, valid_next), table
+def total_openings(prefix: str, rows_count: int, order_bits: Sequence[int]) -> tuple[Opening, ...]:
+    """Return the openings of `total_rows` with an order or last columns; otherwise there are none.
+
+    `order_bits` are those of the order, with a 1 before them if only some rows are countable.
+    """
+    return group_openings(prefix, rows_count, [1, *order_bits])
 
 
-def _equals_next(party: Party, keys: Sequence[SortKey], words: Sequence[Boolean]) -> Boolean:
-    """Return the packed bits of rows that have the keys of the next row; the last row has none."""
-    same = equal_words(
-        party,
-        [
-            (column, column.map(lambda x: np.roll(x, -1)), key.bits)
-            for key, column in zip(keys, words, strict=False)
-        ],
-    )
-    count = words[0].size
-    before_last = np.packbits(np.arange(count) < count - 1, bitorder="little")
-    return same & before_last
+def _distinct_marks(
+    party: Party, order: Sequence[SortKey], same: Boolean, table: SortedRows, countable: Boolean | None
+) -> Arithmetic:
+    """Return 1 for each row that ends a run of one value of the order within its group, and is countable.
 
-
-def _ends_first(
-    party: Party, last: Boolean, keys: Sequence[Boolean], numbers: Sequence[Arithmetic], opening_id: str
-) -> tuple[Boolean, tuple[Boolean, ...], tuple[Arithmetic, ...]]:
-    """Bring the rows that end a group to the front, in their order; return their packed marks and columns."""
-    marks = marks_of(party, last, keys[0].size)
-    places = partition_places(party, negate(party, marks))
-    moving = cast("list[Shared]", [byte_column(last, keys[0].size), *keys, *numbers])
-    _, moved = disclose_order(party, places, opening_id, moving)
-    first_number = 1 + len(keys)
-    return (
-        packed_bits(cast("Boolean", moved[0])),
-        cast("tuple[Boolean, ...]", moved[1:first_number]),
-        cast("tuple[Arithmetic, ...]", moved[first_number:]),
-    )
-
-
-def _differences(words: Words) -> Words:
-    before = np.zeros_like(words)
-    before[1:] = words[:-1]
-    return words - before
+    Countable rows are the last of a group, so that none is followed by another row of the group that is not.
+    """
+    repeated = and_(party, same, same_as_next(party, order, table.keys[-len(order) :]))
+    marks = run_ends(party, repeated, table.valid)
+    if countable is not None:
+        marks = and_(party, marks, packed_bits(countable))
+    return bits_to_arithmetic(party, marks, table.keys[-1].size)

@@ -11,7 +11,7 @@ from mpc.comparison import all_ones_bits
 from mpc.conversion import bits_to_arithmetic
 from mpc.multiplication import and_, multiply, public
 from mpc.party import Party
-from mpc.sharing import BYTE, Arithmetic, Boolean
+from mpc.sharing import BYTE, Arithmetic, Boolean, Shared
 
 
 def inverted(party: Party, packed: Boolean) -> Boolean:
@@ -52,6 +52,26 @@ def masked_numbers(party: Party, packed: Boolean, columns: Sequence[Arithmetic])
         return ()
     bit = bits_to_arithmetic(party, packed, columns[0].size, max(column.dtype for column in columns))
     return tuple(multiply(party, bit.narrow(column.dtype), column) for column in columns)
+
+
+def masked_columns(party: Party, packed: Boolean, columns: Sequence[Shared]) -> tuple[Shared, ...]:
+    """Return columns (n,) of either ring, with zeros where the packed bit is 0; first the words."""
+    words, numbers = by_ring(columns)
+    return in_order(columns, masked_words(party, packed, words), masked_numbers(party, packed, numbers))
+
+
+def by_ring(columns: Sequence[Shared]) -> tuple[list[Boolean], list[Arithmetic]]:
+    """Part columns into words of bits and numbers."""
+    words = [column for column in columns if isinstance(column, Boolean)]
+    return words, [column for column in columns if isinstance(column, Arithmetic)]
+
+
+def in_order(
+    columns: Sequence[Shared], words: Sequence[Boolean], numbers: Sequence[Arithmetic]
+) -> tuple[Shared, ...]:
+    """Return what became of the words and the numbers `by_ring`, in the order of the columns."""
+    parts = {Boolean: iter(words), Arithmetic: iter(numbers)}
+    return tuple(next(parts[type(column)]) for column in columns)
 
 
 def _equal_pair(party: Party, x: Boolean, y: Boolean, bits: int) -> Boolean:

@@ -7,7 +7,7 @@ ORQ, SOSP 2025, who fuse sort and merge in the same way). Then a right row has t
 they match where keys agree. Right rows never move.
 
 All three parties run `join`. They learn the openings of `join_openings`: uniform permutations whatever the
-data, and one bit, which is 0 in every join that returns.
+data, and one bit, which is 0 in every join that returns. `join_bounded` does not open that bit.
 """
 
 from __future__ import annotations
@@ -18,17 +18,24 @@ from typing import cast
 
 import numpy as np
 
-from mpc.comparison import equal_zero
-from mpc.conversion import negate
+from mpc.comparison import zero_bits
+from mpc.conversion import bits_to_arithmetic
 from mpc.manifest import Opening
 from mpc.multiplication import and_, public
 from mpc.opening import open_to_parties
 from mpc.party import Party
-from mpc.prg import Words
-from mpc.relational.bit_columns import equal_words, masked_numbers, masked_words, packed_bits
+from mpc.relational.bit_columns import (
+    byte_column,
+    equal_words,
+    inverted,
+    masked_numbers,
+    masked_words,
+    packed_bits,
+)
 from mpc.relational.partition import marks_of, rank_parts
 from mpc.relational.permutation import place_dtype
 from mpc.relational.radix_sort import SortKey
+from mpc.relational.runs import differences, running_sums, shifted
 from mpc.relational.shuffle import SharedOrder, disclose_order, move, move_back, move_parts_back
 from mpc.relational.sorting import row_places, sort_openings
 from mpc.relational.tables import Rows
@@ -61,6 +68,14 @@ class LeftTable:
             raise InputError("the columns of a table have one row for each key")
 
 
+@dataclass(frozen=True, slots=True)
+class BoundedMatches:
+    """What up to `most` left rows give to each right row; `exceeded`, a byte (1,), is 1 if a key has more."""
+
+    matches: tuple[Matches, ...]
+    exceeded: Boolean
+
+
 def join(party: Party, left: LeftTable, right: Rows, prefix: str, *, most: int = 1) -> tuple[Matches, ...]:
     """Match each right row with up to `most` left rows of its key: `most` results of m rows each.
 
@@ -71,15 +86,32 @@ def join(party: Party, left: LeftTable, right: Rows, prefix: str, *, most: int =
         EvidenceError: the manifest does not have these openings now, or a peer deviates.
         InputError: the keys of both sides differ in bits or words, `most` is not positive, or the left table
             has more than `most` valid rows of one key. In the last case all parties learn so, and no result
-            is computed.
+            is returned.
+    """
+    found = join_bounded(party, left, right, prefix, most=most)
+    exceeded = bits_to_arithmetic(party, found.exceeded, 1, BYTE)
+    if open_to_parties(party, exceeded, f"{prefix}/exceeded")[0]:
+        raise InputError(
+            f"a key of the left table has more than {most} rows; declare more, or keep one row for each key"
+        )
+    return found.matches
+
+
+def join_bounded(party: Party, left: LeftTable, right: Rows, prefix: str, *, most: int = 1) -> BoundedMatches:
+    """Do as `join`, but keep in shares whether a left key has too many rows: its matches are then incomplete.
+
+    Raises:
+        EvidenceError: the manifest does not have the openings of `bounded_openings` now, or a peer deviates.
+        InputError: the keys of both sides differ in bits or words, or `most` is not positive.
     """
     _require_alike(left.rows, right, most)
     order, left_order, moved = _merge(party, left, right, prefix)
     columns = moved[:-1] if left.rows.valid is not None else moved
     keys = cast("tuple[Boolean, ...]", columns[: len(left.rows.keys)])
     valid = cast("Boolean", moved[-1]) if left.rows.valid is not None else None
-    _require_at_most(party, left.rows.keys, keys, valid, most, f"{prefix}/exceeded")
-    return tuple(_matches(party, left, right, order, left_order, columns, back) for back in range(most))
+    exceeded = _exceeded(party, left.rows.keys, keys, valid, most)
+    found = (_matches(party, left, right, order, left_order, columns, back) for back in range(most))
+    return BoundedMatches(tuple(found), exceeded)
 
 
 def join_openings(prefix: str, counts: tuple[int, int], key_bits: Sequence[int]) -> tuple[Opening, ...]:
@@ -87,12 +119,16 @@ def join_openings(prefix: str, counts: tuple[int, int], key_bits: Sequence[int])
 
     `key_bits` are those of the keys, with a 1 before them if either side has valid bits.
     """
+    return (*bounded_openings(prefix, counts, key_bits), Opening(f"{prefix}/exceeded", "parties", (1,)))
+
+
+def bounded_openings(prefix: str, counts: tuple[int, int], key_bits: Sequence[int]) -> tuple[Opening, ...]:
+    """Return the openings of `join_bounded`: those of `join` without its error bit."""
     rows = sum(counts)
     return (
         *sort_openings(f"{prefix}/sort", rows, key_bits),
         Opening(f"{prefix}/rows", "parties", (rows,)),
         Opening(f"{prefix}/left", "parties", (counts[0],)),
-        Opening(f"{prefix}/exceeded", "parties", (1,)),
     )
 
 
@@ -131,11 +167,11 @@ def _matches(
 ) -> Matches:
     """Give each right row the left row `back` places before the latest one, if their keys agree."""
     present = public(party, Boolean, (np.arange(left.rows.count) == back).astype(BYTE))
-    steps = [present, *(_differences(_shifted(column, back)) for column in columns)]
+    steps = [present, *(differences(shifted(column, back)) for column in columns)]
     unsorted = move_back(party, left_order, steps)
     nothing = [column.map(lambda x: np.zeros(right.count, dtype=x.dtype)) for column in unsorted]
     placed = move(party, order, [concatenate(list(pair)) for pair in zip(unsorted, nothing, strict=True)])
-    carried = move_back(party, order, [_running(column) for column in placed])
+    carried = move_back(party, order, [running_sums(column) for column in placed])
     present_bits, *found = [column[left.rows.count :] for column in carried]
     keys = len(left.rows.keys)
     pairs = [
@@ -152,15 +188,14 @@ def _matches(
     )
 
 
-def _require_at_most(
+def _exceeded(
     party: Party,
     keys: Sequence[SortKey],
     words: Sequence[Boolean],
     valid: Boolean | None,
     most: int,
-    opening_id: str,
-) -> None:
-    """Open whether a key has more than `most` valid left rows, which stand in the order of keys."""
+) -> Boolean:
+    """Return whether a key has more than `most` valid left rows, which stand in the order of keys."""
     count = words[0].size
     pairs = [
         (column[most:], column[: max(0, count - most)], key.bits)
@@ -170,11 +205,7 @@ def _require_at_most(
     if valid is not None:  # a valid row follows valid rows only
         exceeding = and_(party, exceeding, packed_bits(valid[most:]))
     total = marks_of(party, exceeding, max(0, count - most)).reshape(1, -1).sum(axis=1)
-    exceeded = negate(party, equal_zero(party, total))
-    if open_to_parties(party, exceeded, opening_id)[0]:
-        raise InputError(
-            f"a key of the left table has more than {most} rows; declare more, or keep one row for each key"
-        )
+    return byte_column(inverted(party, zero_bits(party, total)), 1)
 
 
 def _both_valid(party: Party, left: Rows, right: Rows) -> Boolean | None:
@@ -189,27 +220,7 @@ def _both_valid(party: Party, left: Rows, right: Rows) -> Boolean | None:
 
 def _require_alike(left: Rows, right: Rows, most: int) -> None:
     kinds = [[(key.bits, key.words.dtype, key.descending) for key in rows.keys] for rows in (left, right)]
-    if kinds[0] != kinds[1]:
-        raise InputError("the keys of both sides of a join have the same bits and words")
+    if not left.keys or kinds[0] != kinds[1]:
+        raise InputError("both sides of a join have the same number of keys, with the same bits and words")
     if most < 1:
         raise InputError("a join finds at least one left row for each right row")
-
-
-def _shifted(column: Shared, by: int) -> Shared:
-    return column.map(lambda x: _behind(x, by))
-
-
-def _behind(words: Words, by: int) -> Words:
-    """Return words `by` places later, with zeros before them."""
-    later = np.zeros_like(words)
-    later[by:] = words[: max(0, words.size - by)]
-    return later
-
-
-def _differences(column: Shared) -> Shared:
-    return column - _shifted(column, 1)
-
-
-def _running(column: Shared) -> Shared:
-    """Return running sums in the column's ring."""
-    return column.map(lambda x: column.add.accumulate(x, dtype=x.dtype))

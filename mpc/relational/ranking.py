@@ -8,7 +8,7 @@ below a threshold: the value implies all of them, so that they leak nothing beyo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -23,7 +23,7 @@ from mpc.opening import open_to_parties
 from mpc.party import Party
 from mpc.prg import Words
 from mpc.relational.tables import Rows, SortedRows, sort_rows
-from mpc.sharing import BYTE, WORD, Arithmetic, concatenate
+from mpc.sharing import BYTE, WORD, Arithmetic, Boolean, concatenate
 from records.errors import EvidenceError, InputError
 
 STEP_BITS = 8
@@ -91,14 +91,22 @@ def local_greatest(values: npt.NDArray[Any], most: int) -> npt.NDArray[np.intp]:
     return order[:most]
 
 
-def top_rows(party: Party, rows: Rows, numbers: tuple[Arithmetic, ...], most: int, prefix: str) -> SortedRows:
-    """Return the first `most` rows by their keys, in shares; `numbers` move along. Openings as `sort_rows`.
+def top_rows(
+    party: Party,
+    rows: Rows,
+    numbers: Sequence[Arithmetic],
+    most: int,
+    prefix: str,
+    *,
+    words: Sequence[Boolean] = (),
+) -> SortedRows:
+    """Return the first `most` rows by their keys, in shares; columns move along. Openings as `sort_rows`.
 
     Raises:
         EvidenceError: the manifest does not have these openings now, or a peer deviates.
         InputError: columns of different lengths.
     """
-    return sort_rows(party, rows, rows.keys, numbers, prefix).first(most)
+    return sort_rows(party, rows, rows.keys, numbers, prefix, words=words).first(most)
 
 
 @dataclass(frozen=True, slots=True)

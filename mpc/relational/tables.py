@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -21,27 +21,30 @@ from mpc.relational.sorting import row_places, sort_openings
 from mpc.sharing import BYTE, Arithmetic, Boolean, Shared
 from records.errors import InputError
 
+S = TypeVar("S", bound=Shared)
+
 
 @dataclass(frozen=True, slots=True)
 class Rows:
     """n rows in shares: the columns that identify them, and which of them count (`None`: all).
 
-    `valid` is a column (n,) of bytes 0 or 1. A filter, padding and a missing key clear it.
+    `valid` is a column (n,) of bytes 0 or 1. A filter, padding and a missing key clear it. Rows without keys
+    have valid bits, and are one group.
     """
 
     keys: tuple[SortKey, ...]
     valid: Boolean | None = None
 
     def __post_init__(self) -> None:
-        if not self.keys or len({key.words.size for key in self.keys}) != 1:
-            raise InputError("rows have at least one key, and keys are of one length")
+        if (not self.keys and self.valid is None) or len({key.words.size for key in self.keys}) > 1:
+            raise InputError("rows have at least one key or valid bits, and keys are of one length")
         if self.valid is not None and (self.valid.shape, self.valid.dtype) != ((self.count,), BYTE):
             raise InputError("the valid bits of rows are one byte for each row")
 
     @property
     def count(self) -> int:
         """The public number of rows."""
-        return self.keys[0].words.size
+        return self.keys[0].words.size if self.keys else cast("Boolean", self.valid).size
 
     def valid_first(self, keys: Sequence[SortKey]) -> tuple[SortKey, ...]:
         """Return keys that sort invalid rows last and the others as given."""
@@ -53,6 +56,7 @@ class SortedRows:
     """Sorted columns (n,) in shares; `valid` is packed, (⌈n/8⌉,), and invalid rows stand last."""
 
     keys: tuple[Boolean, ...]
+    words: tuple[Boolean, ...]
     numbers: tuple[Arithmetic, ...]
     valid: Boolean | None
 
@@ -60,31 +64,43 @@ class SortedRows:
         """Return the first rows, all if there are fewer."""
         return SortedRows(
             tuple(column[:most] for column in self.keys),
+            tuple(column[:most] for column in self.words),
             tuple(column[:most] for column in self.numbers),
             None if self.valid is None else self.valid[: -(-most // 8)],
         )
 
 
 def sort_rows(
-    party: Party, rows: Rows, order: Sequence[SortKey], numbers: Sequence[Arithmetic], prefix: str
+    party: Party,
+    rows: Rows,
+    order: Sequence[SortKey],
+    numbers: Sequence[Arithmetic],
+    prefix: str,
+    *,
+    words: Sequence[Boolean] = (),
 ) -> SortedRows:
     """Sort rows by the keys of `order`, which may be others than those of the rows, and move columns along.
 
-    Returns the columns of `order` as keys.
+    Returns the columns of `order` as keys. With no key, valid rows go first, in their order.
 
     Raises:
         EvidenceError: the manifest does not have the openings of `row_openings` now, or a peer deviates.
-        InputError: columns of different lengths.
+        InputError: columns of different lengths, or nothing to sort by.
     """
-    if any(column.shape != (rows.count,) for column in numbers):
-        raise InputError("columns of numbers have one row for each key")
-    places = row_places(party, rows.valid_first(order), f"{prefix}/sort")
+    if any(column.shape != (rows.count,) for column in (*words, *numbers)):
+        raise InputError("columns that move along have one row for each key")
+    keys = rows.valid_first(order)
+    if not keys:
+        raise InputError("rows are sorted by at least one key, or by their valid bits")
+    places = row_places(party, keys, f"{prefix}/sort")
     valid = () if rows.valid is None else (rows.valid,)
-    moving = cast("list[Shared]", [*(key.words for key in order), *numbers, *valid])
+    moving = cast("list[Shared]", [*(key.words for key in order), *words, *numbers, *valid])
     _, moved = disclose_order(party, places, f"{prefix}/rows", moving)
+    first_number = len(order) + len(words)
     return SortedRows(
         cast("tuple[Boolean, ...]", moved[: len(order)]),
-        cast("tuple[Arithmetic, ...]", moved[len(order) : len(order) + len(numbers)]),
+        cast("tuple[Boolean, ...]", moved[len(order) : first_number]),
+        cast("tuple[Arithmetic, ...]", moved[first_number : first_number + len(numbers)]),
         packed_bits(cast("Boolean", moved[-1])) if valid else None,
     )
 
@@ -96,6 +112,11 @@ def row_openings(prefix: str, count: int, key_bits: Sequence[int]) -> tuple[Open
     """
     sorting = sort_openings(f"{prefix}/sort", count, key_bits)
     return (*sorting, Opening(f"{prefix}/rows", "parties", (count,)))
+
+
+def repeated(row: S, count: int) -> S:
+    """Return a column (1,) as one of `count` equal rows. No message."""
+    return row.map(lambda words: np.repeat(words, count))
 
 
 def check_values(values: npt.NDArray[Any], bits: int) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from mpc.prg import Words
 from mpc.relational import sorting
+from mpc.relational.radix_sort import SortKey
 from mpc.sharing import Boolean, Shared
 from tests.unit.mpc.three_parties import Session, words_of
 
@@ -52,6 +53,15 @@ def assert_in_step(session: Session[Any]) -> None:
 def columns_of(*groups: Sequence[Shared]) -> list[Shared]:
     """Join columns of several results into one list."""
     return [column for group in groups for column in group]
+
+
+def sort_keys(keys: Sequence[PlainKey]) -> list[tuple[SortKey, ...]]:
+    """Share keys; return those of each party."""
+    shares = [shared_words(column, dtype) for _, dtype, _, column in keys]
+    return [
+        tuple(SortKey(share[i], bits, down) for share, (bits, _, down, _) in zip(shares, keys, strict=True))
+        for i in range(3)
+    ]
 
 
 def stable_order(keys: Sequence[PlainKey]) -> list[int]:

@@ -159,6 +159,9 @@ def test_sides_that_do_not_fit_together_are_refused() -> None:
     for right, most in ((SortKey(word, 2), 1), (SortKey(octet, 3), 1), (SortKey(word, 3), 0)):
         with pytest.raises(InputError):
             run(lambda party, right=right, most=most: join(party, left, Rows((right,)), "j", most=most))  # type: ignore[misc]
+    keyless = Rows((), octet)
+    with pytest.raises(InputError, match="number of keys"):
+        run(lambda party: join(party, LeftTable(keyless), keyless, "j"))
     with pytest.raises(InputError):
         LeftTable(left.rows, numbers=(shared([1, 2])[0],))
 

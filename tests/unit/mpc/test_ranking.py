@@ -126,15 +126,16 @@ def test_the_top_rows_of_all_parties_come_from_their_own_top_rows() -> None:
     own = [np.array([5, 70, 6, 7]), np.array([71, 4, 3]), np.array([60])]
     pruned = [column[local_greatest(column, 2)] for column in own]
     values = np.concatenate(pruned)
-    keys, payload = shared_words(values), shared(values * 10)
+    keys, payload, names = shared_words(values), shared(values * 10), shared_words(values + 1, np.uint8)
 
     def program(party: Party) -> list[Shared]:
         i = party.index
         rows = Rows((SortKey(keys[i], BITS, descending=True),))
-        table = top_rows(party, rows, (payload[i],), 2, "t")
+        table = top_rows(party, rows, (payload[i],), 2, "t", words=[names[i]])
         party.finish()
-        return columns_of(table.keys, table.numbers)
+        return columns_of(table.keys, table.numbers, table.words)
 
-    found, moved = opened(run(program, Manifest(row_openings("t", values.size, [BITS]))))
+    found, moved, named = opened(run(program, Manifest(row_openings("t", values.size, [BITS]))))
     assert found.tolist() == [71, 70]
     assert moved.tolist() == [710, 700]
+    assert named.tolist() == [72, 71]

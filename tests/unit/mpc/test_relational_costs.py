@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,15 +14,32 @@ from mpc.manifest import Manifest, Opening
 from mpc.matching.intersection import IdLists
 from mpc.multiplication import constant
 from mpc.party import Party
-from mpc.relational import costs
-from mpc.relational.aggregation import distinct, group_extremes, group_openings, group_sums
+from mpc.relational import costs, window_costs
+from mpc.relational.aggregation import (
+    distinct,
+    group_openings,
+    group_rows,
+    total_openings,
+    total_rows,
+)
 from mpc.relational.join import LeftTable, join, join_openings
 from mpc.relational.partition import marks_of, partition_places
 from mpc.relational.radix_sort import SortKey, sort_openings, sorted_places
 from mpc.relational.ranking import counts_at_most, kth_openings, kth_ranked, quantile, top_rows
+from mpc.relational.runs import carry_backward, carry_openings
+from mpc.relational.selection import LOWER_MEDIAN, UPPER_MEDIAN, Place, group_select, select_openings
 from mpc.relational.shuffle import disclose_order, shuffle
 from mpc.relational.tables import Rows, row_openings
 from mpc.relational.tag_join import tag_join
+from mpc.relational.windows import (
+    DENSE_RANK,
+    RANK,
+    ROW_NUMBER,
+    WindowFunction,
+    sort_windows,
+    window_columns,
+    window_openings,
+)
 from mpc.sharing import WORD32, Boolean
 from tests.unit.mpc.relations import either_sort, shared_words
 from tests.unit.mpc.three_parties import run
@@ -33,8 +51,12 @@ Declared = Callable[[int], Cost]
 Openings = Callable[[int], Sequence[Opening]]
 
 
+def _octets(words: Boolean) -> Boolean:
+    return words.map(lambda x: x.astype(np.uint8))
+
+
 def _rows(words: Boolean, *, filtered: bool = False) -> Rows:
-    octets = words.map(lambda x: x.astype(np.uint8))
+    octets = _octets(words)
     keys = (SortKey(words, 5), SortKey(octets, 2))
     return Rows(keys, octets if filtered else None)
 
@@ -52,6 +74,32 @@ def _ids(party: Party, words: Boolean) -> object:
 
 
 KEYS = [(5, 4), (2, 1)]
+WANTED = costs.Grouped([(9, 4)], sums=[8], last_words=[4], last_numbers=[8, 4], countable=True)
+
+
+def _wanted(party: Party, words: Boolean) -> dict[str, Any]:
+    """Return what `WANTED` costs, of any rows."""
+    wide, narrow = constant(party, 1, words.shape), constant(party, 2, words.shape, WORD32)
+    return {
+        "order": [SortKey(words, 9)],
+        "sums": [wide],
+        "last": [wide, words, narrow],
+        "countable": _octets(words),
+    }
+
+
+WINDOWS = [DENSE_RANK, RANK, ROW_NUMBER, WindowFunction(0, "peers"), WindowFunction(1, "partition")]
+PLACES = [LOWER_MEDIAN, UPPER_MEDIAN, Place(1, 3)]
+
+
+def _windows(party: Party, rows: Rows, functions: Sequence[WindowFunction]) -> object:
+    words = rows.keys[0].words
+    numbers = [constant(party, 1, words.shape), constant(party, 2, words.shape, WORD32)]
+    order = [SortKey(words, 9)]
+    table = sort_windows(party, rows, order, words=[rows.keys[1].words], numbers=numbers, prefix="w")
+    return window_columns(party, table, functions, "w")
+
+
 OPERATORS: dict[str, tuple[Program, Declared, Openings]] = {
     "shuffle": (
         lambda p, x: shuffle(p, [x, x.map(lambda w: w.astype(np.uint8))]),
@@ -83,15 +131,64 @@ OPERATORS: dict[str, tuple[Program, Declared, Openings]] = {
         lambda n: costs.distinct(n, KEYS, filtered=False),
         lambda n: row_openings("d", n, [5, 2]),
     ),
-    "group_sums": (
-        lambda p, x: group_sums(p, _rows(x, filtered=True), [constant(p, 1, x.shape)], "g"),
-        lambda n: costs.group_sums(n, KEYS, [8], filtered=True),
+    "group_rows": (
+        lambda p, x: group_rows(p, _rows(x, filtered=True), sums=[constant(p, 1, x.shape)], prefix="g"),
+        lambda n: costs.group_rows(n, KEYS, costs.Grouped(sums=[8]), filtered=True),
         lambda n: group_openings("g", n, [1, 5, 2]),
     ),
-    "group_extremes": (
-        lambda p, x: group_extremes(p, _rows(x), SortKey(x, 9), "g"),
-        lambda n: costs.group_extremes(n, KEYS, (9, 4), filtered=False),
-        lambda n: group_openings("g", n, [5, 2, 9]),
+    "group_rows by an order": (
+        lambda p, x: group_rows(p, _rows(x), **_wanted(p, x), prefix="g"),
+        lambda n: costs.group_rows(n, KEYS, WANTED, filtered=False),
+        lambda n: group_openings("g", n, [5, 2, 1, 9]),
+    ),
+    "total_rows": (
+        lambda p, x: total_rows(p, _rows(x), sums=[constant(p, 1, x.shape)] * 2, prefix="g"),
+        lambda n: costs.total_rows(n, costs.Grouped(sums=[8, 8])),
+        lambda _: (),
+    ),
+    "total_rows by an order": (
+        lambda p, x: total_rows(p, _rows(x, filtered=True), **_wanted(p, x), prefix="g"),
+        lambda n: costs.total_rows(n, WANTED),
+        lambda n: total_openings("g", n, [1, 9]),
+    ),
+    "carry_backward": (
+        lambda p, x: carry_backward(p, _octets(x), [x, constant(p, 1, x.shape), _octets(x)], "c"),
+        lambda n: window_costs.carry(n, [4, 1], [8]),
+        lambda n: carry_openings("c", n),
+    ),
+    "windows": (
+        lambda p, x: _windows(p, _rows(x, filtered=True), WINDOWS[:1]),
+        lambda n: (
+            window_costs.sort_windows(n, KEYS, [(9, 4)], [1, 8, 4], filtered=True)
+            + window_costs.window_columns(n, WINDOWS[:1], [8, 4])
+        ),
+        lambda n: (*row_openings("w", n, [1, 5, 2, 9]), *window_openings("w", n, WINDOWS[:1])),
+    ),
+    "windows of peers": (
+        lambda p, x: _windows(p, _rows(x), WINDOWS),
+        lambda n: (
+            window_costs.sort_windows(n, KEYS, [(9, 4)], [1, 8, 4], filtered=False)
+            + window_costs.window_columns(n, WINDOWS, [8, 4])
+        ),
+        lambda n: (*row_openings("w", n, [5, 2, 9]), *window_openings("w", n, WINDOWS)),
+    ),
+    "group_select": (
+        lambda p, x: group_select(p, _rows(x), SortKey(x, 9), PLACES[:1], columns=[x], prefix="g"),
+        lambda n: window_costs.group_select(n, KEYS, (9, 4), PLACES[:1], [4], [], filtered=False),
+        lambda n: select_openings("g", n, [5, 2, 9], PLACES[:1]),
+    ),
+    "group_select of some rows": (
+        lambda p, x: group_select(
+            p,
+            _rows(x, filtered=True),
+            SortKey(x, 9),
+            PLACES,
+            columns=[constant(p, 1, x.shape), x],
+            countable=_octets(x),
+            prefix="g",
+        ),
+        lambda n: window_costs.group_select(n, KEYS, (9, 4), PLACES, [4], [8], filtered=True, countable=True),
+        lambda n: select_openings("g", n, [1, 5, 2, 1, 9], PLACES),
     ),
     "join": (
         lambda p, x: join(p, _table(p, x), _rows(x[: x.size // 2]), "j", most=20),
@@ -110,10 +207,14 @@ OPERATORS: dict[str, tuple[Program, Declared, Openings]] = {
         lambda _: kth_openings("k", 8),
     ),
 }
+OF_SOME_ROW = {"total_rows", "total_rows by an order"}
+"""Operators that refuse a table of no rows."""
 
 
-@pytest.mark.parametrize("count", [0, 1, 8, 13])
-@pytest.mark.parametrize("name", OPERATORS)
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [(name, count) for name in OPERATORS for count in (0, 1, 8, 13) if count or name not in OF_SOME_ROW],
+)
 def test_declared_costs_and_openings_are_the_real_ones(name: str, count: int) -> None:
     operate, declared, openings = OPERATORS[name]
     x = shared_words(np.arange(count))
@@ -156,8 +257,15 @@ def test_the_documented_costs_are_the_declared_ones() -> None:
         "sorted_places": (costs.sorted_places(n, key), n),
         "sort_rows": (costs.sort_rows(n, key, [8], filtered=False), n),
         "distinct": (costs.distinct(n, key, filtered=False), n),
-        "group_sums": (costs.group_sums(n, key, [8], filtered=False), n),
-        "group_extremes": (costs.group_extremes(n, key, (32, 4), filtered=False), n),
+        "group_rows": (costs.group_rows(n, key, costs.Grouped(sums=[8]), filtered=False), n),
+        "total_rows": (costs.total_rows(n, costs.Grouped(sums=[8])), n),
+        "carry_forward": (window_costs.carry(n, [], [8]), n),
+        "sort_windows": (window_costs.sort_windows(n, key, [(16, 2)], [8], filtered=False), n),
+        "window_columns": (window_costs.window_columns(n, [RANK], []), n),
+        "group_select": (
+            window_costs.group_select(n, key, (16, 2), PLACES[:2], [2], [], filtered=False),
+            n,
+        ),
         "join": (costs.join((n // 4, n), key, ([], [8])), n + n // 4),
         "tag_join": (costs.tag_join(IdLists((0, 1), (n // 4, n), 1)), n + n // 4),
     }

@@ -23,18 +23,31 @@ from mpc.party import Party
 from mpc.prg import Shape, Words, WordStream
 from mpc.relational import shuffle as shuffling
 from mpc.relational import sorting
-from mpc.relational.aggregation import group_openings, group_sums
+from mpc.relational.aggregation import group_openings, group_rows, total_openings, total_rows
 from mpc.relational.join import LeftTable, join, join_openings
 from mpc.relational.known_order import move_by_known
 from mpc.relational.permutation import random_permutation
 from mpc.relational.radix_sort import SortKey, sort_openings, sorted_places
-from mpc.relational.tables import Rows
-from mpc.sharing import WORD, WORD32, Arithmetic
+from mpc.relational.runs import carry_forward, carry_openings
+from mpc.relational.selection import UPPER_MEDIAN, group_select, select_openings
+from mpc.relational.tables import Rows, row_openings
+from mpc.relational.windows import RANK, sort_windows, window_columns, window_openings
+from mpc.sharing import BYTE, WORD, WORD32, Arithmetic
 from tests.unit.mpc.test_views import Draw, Program, World, bits, held, masks, spans
 
 BITS = 3
 TABLES = ([1, 4, 3], [6, 2, 6])
 """Keys of three rows."""
+MEDIAN = (UPPER_MEDIAN,)
+OPERATORS = (
+    "sorted_places",
+    "group_rows",
+    "total_rows",
+    "carry_forward",
+    "windows",
+    "group_select",
+    "join",
+)
 Orders = list[Words]
 
 
@@ -42,16 +55,52 @@ def rows(x: Arithmetic) -> Rows:
     return Rows((SortKey(bits(x), BITS),))
 
 
+def lowest(x: Arithmetic) -> SortKey:
+    return SortKey(bits(x), 2)
+
+
 def joined(party: Party, x: Arithmetic) -> object:
     """Join two left rows and one right row."""
     return join(party, LeftTable(rows(x[:2]), numbers=(x[:2],)), rows(x[2:]), "j")
+
+
+def ordered_groups(party: Party, x: Arithmetic) -> object:
+    """Group by two bits, and order each group by them."""
+    return group_rows(party, Rows((lowest(x),)), order=[lowest(x)], sums=[x], prefix="g")
+
+
+def ordered_total(party: Party, x: Arithmetic) -> object:
+    """Take the distinct values and the last row of all rows."""
+    return total_rows(party, rows(x), order=[lowest(x)], last=[x], prefix="g")
+
+
+def carried(party: Party, x: Arithmetic) -> object:
+    """Carry a column from the rows whose keys are odd."""
+    marks = bits(x).map(lambda words: (words & 1).astype(BYTE))
+    return carry_forward(party, marks, [x], "c")
+
+
+def windows(party: Party, x: Arithmetic) -> object:
+    """Rank rows that are one partition each."""
+    return window_columns(
+        party, sort_windows(party, Rows((lowest(x),)), [lowest(x)], prefix="w"), [RANK], "w"
+    )
+
+
+def median(party: Party, x: Arithmetic) -> object:
+    """Take the upper middle row of each key."""
+    return group_select(party, Rows((lowest(x),)), lowest(x), MEDIAN, columns=[x], prefix="m")
 
 
 def operators() -> dict[str, tuple[Program, tuple[Opening, ...]]]:
     """Return operators and their openings, whose number depends on how rows are sorted."""
     return {
         "sorted_places": (lambda p, x: sorted_places(p, rows(x).keys, "s"), sort_openings("s", 3, [BITS])),
-        "group_sums": (lambda p, x: group_sums(p, rows(x), [x], "g"), group_openings("g", 3, [BITS])),
+        "group_rows": (ordered_groups, group_openings("g", 3, [2, 2])),
+        "total_rows": (ordered_total, total_openings("g", 3, [2])),
+        "carry_forward": (carried, carry_openings("c", 3)),
+        "windows": (windows, (*row_openings("w", 3, [2, 2]), *window_openings("w", 3, [RANK]))),
+        "group_select": (median, select_openings("m", 3, [2, 2], MEDIAN)),
         "join": (joined, join_openings("j", (2, 1), [BITS])),
     }
 
@@ -115,12 +164,12 @@ def orders_are_uniform(name: str, party: int, recorder: Recorder) -> bool:
 
 
 @pytest.mark.parametrize("party", [0, 1, 2])
-@pytest.mark.parametrize("name", ["sorted_places", "group_sums", "join"])
+@pytest.mark.parametrize("name", OPERATORS)
 def test_each_opened_order_is_uniform_whatever_the_table(name: str, party: int, recorder: Recorder) -> None:
     assert orders_are_uniform(name, party, recorder)
 
 
-@pytest.mark.parametrize("name", ["sorted_places", "group_sums", "join"])
+@pytest.mark.parametrize("name", OPERATORS)
 def test_control_an_order_opened_behind_one_known_shuffle_is_not_uniform(
     name: str, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,7 @@ from mpc.relational.bit_columns import (
     packed_bits,
 )
 from mpc.relational.radix_sort import SortKey
-from mpc.relational.tables import Rows, check_distinct, check_values, row_openings, sort_rows
+from mpc.relational.tables import Rows, check_distinct, check_values, repeated, row_openings, sort_rows
 from mpc.sharing import WORD32, Shared, decode
 from records.errors import InputError
 from tests.unit.mpc.relations import bits_of, columns_of, either_sort, opened, shared_words
@@ -115,19 +115,42 @@ def test_masks_clear_words_and_numbers_of_every_width() -> None:
 def test_sorted_rows_carry_their_columns_and_invalid_ones_go_last(filtered: bool) -> None:
     key, number, valid = [3, 1, 2, 1, 0], [30, 10, 20, 11, 0], [1, 1, 0, 1, 1] if filtered else [1] * 5
     keys, numbers, marks = shared_words(key), shared(number), shared_words(valid, np.uint8)
+    letters = shared_words([3, 1, 2, 11, 0], np.uint16)
 
     def program(party: Party) -> list[Shared]:
         i = party.index
         rows = Rows((SortKey(keys[i], 2),), marks[i] if filtered else None)
-        table = sort_rows(party, rows, rows.keys, [numbers[i]], "t")
+        table = sort_rows(party, rows, rows.keys, [numbers[i]], "t", words=[letters[i]])
         party.finish()
         first = table.first(3)
-        return columns_of(table.keys, table.numbers, first.keys, [] if first.valid is None else [first.valid])
+        packed = [] if first.valid is None else [first.valid]
+        return columns_of(table.keys, table.numbers, table.words, first.keys, first.words, packed)
 
     manifest = Manifest(row_openings("t", 5, [1, 2] if filtered else [2]))
-    words, moved, first, *packed = opened(run(program, manifest))
+    words, moved, letter, first, first_letter, *packed = opened(run(program, manifest))
     order = [4, 1, 3, 0, 2] if filtered else [4, 1, 3, 2, 0]
     assert words.tolist() == [key[row] for row in order]
     assert moved.tolist() == [number[row] for row in order]
+    assert letter.tolist() == [[3, 1, 2, 11, 0][row] for row in order]
     assert first.tolist() == words[:3].tolist()
+    assert first_letter.tolist() == letter[:3].tolist()
     assert [bits_of(column, 3).all() for column in packed] == ([True] if filtered else [])
+
+
+def test_rows_without_an_order_are_parted_by_their_valid_bits() -> None:
+    valid, number = shared_words([0, 1, 0, 1], np.uint8), shared([1, 2, 3, 4])
+
+    def program(party: Party) -> list[Shared]:
+        i = party.index
+        return list(sort_rows(party, Rows((), valid[i]), (), [number[i]], "t").numbers)
+
+    assert opened(run(program, Manifest(row_openings("t", 4, [1]))))[0].tolist() == [2, 4, 1, 3]
+    key = SortKey(shared_words([1])[0], 1)
+    with pytest.raises(InputError, match="at least one key"):
+        run(lambda party: sort_rows(party, Rows((key,)), (), [], "t"))
+
+
+def test_a_row_is_repeated() -> None:
+    number, word = shared([-7]), shared_words([9], np.uint16)
+    found = opened(run(lambda p: [repeated(number[p.index], 3), repeated(word[p.index], 2)]))
+    assert [column.tolist() for column in (decode(found[0]), found[1])] == [[-7] * 3, [9] * 2]
