@@ -6,12 +6,20 @@ asked of a product is decided above, what can be asked of an engine at all is de
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 import pyarrow as pa
 
+from records.errors import LimitExceeded
+
 DEFAULT_TIMEOUT_S = 60.0
+BATCH_ROWS = 65_536
+UNANSWERED = (
+    "the source could not answer the query: it is damaged, or a value does not fit an operation in it"
+)
+CLOSED = "the source is closed; open it again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +81,55 @@ class Connector(Protocol):
         """
         ...
 
+    def execute_batches(
+        self, sql: str, table: str, *, timeout_s: float = DEFAULT_TIMEOUT_S, batch_rows: int = BATCH_ROWS
+    ) -> Iterator[pa.RecordBatch]:
+        """Run one SELECT as `execute` does, and give its rows in batches of at most `batch_rows`.
+
+        The memory taken is bounded by the batch as far as the engine streams the query (scans, filters,
+        projections; a sort or a join holds what it needs, under the limits of the engine). There is at least
+        one batch, which may be empty, so the columns and their types are always known. `timeout_s` is the
+        time spent in the source, not that which the caller takes between two batches.
+
+        Raises:
+            MalformedDocument, NotPermitted, UnknownObject, StateConflict: at once, see `execute`.
+            LimitExceeded, SourceUnreadable: at any batch. Batches given before are then not to be used.
+        """
+        ...
+
+    def joint_engine(self) -> JointEngine | None:
+        """Return what can answer one query over several sources that it holds; None for a source alone.
+
+        Engines of sources that can stand in one query are equal.
+        """
+        ...
+
     def close(self) -> None:
         """Let go of the source; a second call does nothing."""
         ...
+
+
+class JointEngine(Protocol):
+    """An engine that holds several sources, such as a database server."""
+
+    def execute_batches(
+        self, sql: str, tables: Mapping[str, Connector], *, timeout_s: float, batch_rows: int
+    ) -> Iterator[pa.RecordBatch]:
+        """Run one SELECT over `tables`, all of this engine; see `Connector.execute_batches`."""
+        ...
+
+
+def collect(batches: Iterable[pa.RecordBatch], limit_bytes: int) -> pa.Table:
+    """Return the batches, at least one, as a table.
+
+    Raises:
+        LimitExceeded: they hold more than `limit_bytes`.
+    """
+    kept = []
+    size_bytes = 0
+    for batch in batches:
+        size_bytes += batch.nbytes
+        if size_bytes > limit_bytes:
+            raise LimitExceeded(f"the result of the query is larger than {limit_bytes >> 20} MiB; narrow it")
+        kept.append(batch)
+    return pa.Table.from_batches(kept)

@@ -1,6 +1,6 @@
 """What a query pushed to a source may say.
 
-One SELECT (with sub-queries, joins, set operations and named sub-queries at its head) over one table, made
+One SELECT (with sub-queries, joins, set operations and named sub-queries at its head) over given tables, made
 of nodes, functions and types from closed lists: a construct that is not listed is refused, so that a new
 feature of the parser or the engine is refused until someone has judged it. The text that runs is written
 anew from the checked tree, so that parser and engine cannot read the same text differently.
@@ -8,7 +8,8 @@ anew from the checked tree, so that parser and engine cannot read the same text 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 
 import sqlglot
 from sqlglot import exp
@@ -19,8 +20,7 @@ from connectors.column_types import folded
 from records.errors import MalformedDocument, NotPermitted, UnknownObject
 
 SCHEMA = "main"
-RELATION = "product"
-"""The relation that the pushed query reads; written with its schema, so no named sub-query can shadow it."""
+"""Relations are written with their schema, so that no named sub-query can shadow one."""
 
 MAX_QUERY_BYTES = 1 << 18
 DIALECT = "duckdb"
@@ -29,7 +29,7 @@ _CLAUSES = {
     exp.Select, exp.From, exp.Join, exp.Where, exp.Group, exp.Having, exp.Qualify, exp.Order, exp.Ordered,
     exp.Limit, exp.Offset, exp.Distinct, exp.With, exp.CTE, exp.Subquery, exp.Union, exp.Except,
     exp.Intersect, exp.Table, exp.TableAlias, exp.Alias, exp.Column, exp.Identifier, exp.Star,
-    exp.GroupingSets, exp.Rollup, exp.Cube,
+    exp.GroupingSets, exp.Rollup, exp.Cube, exp.Lateral,
 }  # fmt: skip
 _OPERATORS = {
     exp.Literal, exp.Boolean, exp.Null, exp.Paren, exp.Tuple, exp.And, exp.Or, exp.Not, exp.EQ, exp.NEQ,
@@ -49,10 +49,11 @@ _AGGREGATES = {
     exp.Count, exp.CountIf, exp.Sum, exp.Avg, exp.Min, exp.Max, exp.Median, exp.Quantile, exp.PercentileCont,
     exp.PercentileDisc, exp.WithinGroup, exp.Variance, exp.VariancePop, exp.Stddev, exp.StddevSamp,
     exp.StddevPop, exp.Corr, exp.CovarSamp, exp.CovarPop, exp.LogicalAnd, exp.LogicalOr, exp.Filter,
+    exp.AnyValue, exp.IgnoreNulls, exp.First,
 }  # fmt: skip
 _WINDOW_FUNCTIONS = {
     exp.Window, exp.WindowSpec, exp.RowNumber, exp.Rank, exp.DenseRank, exp.Ntile, exp.Lag, exp.Lead,
-    exp.FirstValue, exp.LastValue,
+    exp.FirstValue, exp.LastValue, exp.PercentRank,
 }  # fmt: skip
 ALLOWED_NODES = frozenset[type[exp.Expr]](
     _CLAUSES | _OPERATORS | _SCALAR_FUNCTIONS | _AGGREGATES | _WINDOW_FUNCTIONS
@@ -61,7 +62,7 @@ CAST_TYPES = frozenset(
     {
         exp.DType.BOOLEAN, exp.DType.TINYINT, exp.DType.SMALLINT, exp.DType.INT, exp.DType.BIGINT,
         exp.DType.FLOAT, exp.DType.DOUBLE, exp.DType.DECIMAL, exp.DType.DATE, exp.DType.TIMESTAMP,
-        exp.DType.VARCHAR, exp.DType.TEXT,
+        exp.DType.TIMESTAMPNTZ, exp.DType.VARCHAR, exp.DType.TEXT,
     }
 )  # fmt: skip
 TIME_UNITS = frozenset(
@@ -73,27 +74,61 @@ TIME_UNITS = frozenset(
 )  # fmt: skip
 
 
-def rewrite(sql: str, table: str, columns: Collection[str]) -> str:
-    """Check `sql`, a query over `table` with `columns`, and return what runs in its place over `RELATION`.
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """What a table of a query is in the engine: the relation `name` in `SCHEMA`, with `columns`."""
+
+    name: str
+    columns: tuple[str, ...]
+
+
+def rewrite(sql: str, relations: Mapping[str, Relation]) -> str:
+    """Check `sql` as `bind` does, and return the text in DuckDB's dialect that runs in its place.
+
+    Raises:
+        MalformedDocument, NotPermitted, UnknownObject: see `bind`.
+    """
+    return to_text(bind(sql, relations), DIALECT)
+
+
+def bind(sql: str, relations: Mapping[str, Relation]) -> exp.Query:
+    """Check `sql`, a query over the tables named in `relations`, and return its tree over the relations.
+
+    Every table of the tree is either a named sub-query or a relation, which is written with `SCHEMA`.
 
     Raises:
         MalformedDocument: not one SELECT that parses, or longer than 2^18 bytes.
         NotPermitted: a construct, function, type or table outside the closed lists.
-        UnknownObject: a column that the source does not have.
+        UnknownObject: a column that no relation has.
     """
     try:
         tree = _parse(sql)
         for node in tree.walk():
             _check_node(node)
-        _bind_tables(tree, folded(table))
-        _check_columns(tree, columns)
-        return tree.sql(DIALECT, identify=True, comments=False, unsupported_level=ErrorLevel.RAISE)
+        tables = {folded(table): relation for table, relation in relations.items()}
+        _bind_tables(tree, tables)
+        _check_columns(tree, [name for relation in relations.values() for name in relation.columns])
     except (SqlglotError, RecursionError, UnicodeError):
         # The parser's own text quotes the query with its literals.
         raise MalformedDocument("the pushed query does not parse as one SELECT of DuckDB's dialect") from None
+    return tree
 
 
-def _parse(sql: str) -> exp.Expr:
+def to_text(tree: exp.Query, dialect: str) -> str:
+    """Return the text of a checked tree: identifiers quoted, literals escaped, comments gone.
+
+    Raises:
+        NotPermitted: the tree cannot be said in this dialect.
+    """
+    try:
+        return tree.sql(dialect, identify=True, comments=False, unsupported_level=ErrorLevel.RAISE)
+    except (SqlglotError, RecursionError, UnicodeError):
+        raise NotPermitted(
+            "a construct of the pushed query cannot be said to this engine; rewrite it"
+        ) from None
+
+
+def _parse(sql: str) -> exp.Query:
     if len(sql.encode()) > MAX_QUERY_BYTES:
         raise MalformedDocument(f"the pushed query is longer than {MAX_QUERY_BYTES} bytes")
     if "\0" in sql:
@@ -105,9 +140,9 @@ def _parse(sql: str) -> exp.Expr:
     if any(token.token_type is TokenType.SEMICOLON for token in tokens):
         raise NotPermitted("a pushed query is one SELECT without semicolons")
     tree = sqlglot.parse_one(sql, read=DIALECT)
-    if type(tree) not in (exp.Select, exp.Union, exp.Except, exp.Intersect):
-        raise NotPermitted("a pushed query is one SELECT")
-    return tree
+    if isinstance(tree, (exp.Select, exp.Union, exp.Except, exp.Intersect)):
+        return tree
+    raise NotPermitted("a pushed query is one SELECT")
 
 
 def _check_node(node: exp.Expr) -> None:
@@ -126,6 +161,10 @@ def _check_node(node: exp.Expr) -> None:
             raise NotPermitted(
                 "NATURAL, ASOF and POSITIONAL joins are not pushed to a source; name the columns"
             )
+        case exp.IgnoreNulls() if type(node.this) is not exp.AnyValue:
+            raise NotPermitted("IGNORE NULLS is not among what may be pushed to a source")
+        case exp.Lateral() if type(node.this) is not exp.Subquery:
+            raise NotPermitted("LATERAL stands before a sub-query alone")
         case exp.With() if node.args.get("recursive") or node.parent is not node.root():
             raise NotPermitted("named sub-queries stand at the head of the query and are not recursive")
 
@@ -136,34 +175,34 @@ def _construct(node: exp.Expr) -> str:
     return f"`{node.sql_name() if isinstance(node, exp.Func) else node.key.upper()}`"
 
 
-def _bind_tables(tree: exp.Expr, table: str) -> None:
-    """Point every reference to `table` at `RELATION`; a named sub-query sees only those before it."""
-    visible = {table}
+def _bind_tables(tree: exp.Query, tables: Mapping[str, Relation]) -> None:
+    """Point every reference to a table at its relation; a named sub-query sees only those before it."""
+    visible = set(tables)
     for named in tree.find_all(exp.CTE):
         name = folded(named.alias)
         if name in visible:
-            raise NotPermitted("a named sub-query has the name of the table or of another one; rename it")
-        _bind(named.this.find_all(exp.Table), table, visible)
+            raise NotPermitted("a named sub-query has the name of a table or of another one; rename it")
+        _bind(named.this.find_all(exp.Table), tables, visible)
         visible.add(name)
-    _bind((node for node in tree.find_all(exp.Table) if node.find_ancestor(exp.CTE) is None), table, visible)
+    _bind((node for node in tree.find_all(exp.Table) if node.find_ancestor(exp.CTE) is None), tables, visible)
 
 
-def _bind(references: Iterable[exp.Table], table: str, visible: Collection[str]) -> None:
+def _bind(references: Iterable[exp.Table], tables: Mapping[str, Relation], visible: Collection[str]) -> None:
     for reference in list(references):
         name = folded(reference.name)
         unusual = [
             key for key, value in reference.args.items() if value and key not in ("this", "alias", "joins")
         ]
         if unusual or type(reference.this) is not exp.Identifier or name not in visible:
-            raise NotPermitted("a pushed query reads its own table and nothing else")
-        if name == table:
+            raise NotPermitted("a pushed query reads its own tables and nothing else")
+        if name in tables:
             if not reference.alias:
                 reference.set("alias", exp.TableAlias(this=exp.to_identifier(reference.name, quoted=True)))
-            reference.set("this", exp.to_identifier(RELATION, quoted=True))
+            reference.set("this", exp.to_identifier(tables[name].name, quoted=True))
             reference.set("db", exp.to_identifier(SCHEMA, quoted=True))
 
 
-def _check_columns(tree: exp.Expr, columns: Collection[str]) -> None:
+def _check_columns(tree: exp.Query, columns: Collection[str]) -> None:
     # DuckDB reads a name without a column as a variable of the session, a row number or the whole row.
     known = {folded(name) for name in columns}
     known |= {folded(node.alias) for node in tree.find_all(exp.Alias)}

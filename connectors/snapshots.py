@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from connectors.connector import Snapshot
 from records.errors import SourceUnreadable
 
 DIGEST_BATCH_ROWS = 65_536
@@ -49,7 +51,15 @@ class KnownFile:
             self._stamp = stamp
         return stamp
 
-    def require_untouched(self, since: FileStamp) -> None:
+    def digest_now(self) -> str:
+        """Return the digest of the file as it is now.
+
+        Raises:
+            SourceUnreadable: it is gone.
+        """
+        return file_digest(self.path)
+
+    def require_untouched(self, since: object) -> None:
         """Return if nothing touched the file since it had the stamp `since`, so what was read was the same.
 
         Raises:
@@ -86,24 +96,41 @@ def file_digest(path: Path) -> str:
 
 
 def table_digest(table: pa.Table) -> str:
-    """Return `sha256:<hex>` over the Arrow IPC stream of the rows in their order.
+    """Return `sha256:<hex>` over the Arrow IPC stream of the rows in their order; see `content`."""
+    whole = table.combine_chunks()
+    batches = whole.to_batches(max_chunksize=DIGEST_BATCH_ROWS)
+    return content([pa.RecordBatch.from_pylist([], whole.schema), *batches]).digest
 
-    The bytes under a null, the chunking and the presence of a validity bitmap carry no meaning in Arrow, so
-    each column goes in as its values with nulls zeroed, and a column of null marks, in batches of fixed size.
+
+def content(batches: Iterable[pa.RecordBatch]) -> Snapshot:
+    """Return digest and number of the rows, which come in batches of `DIGEST_BATCH_ROWS` after an empty one.
+
+    The bytes under a null, the presence of a validity bitmap and offsets carry no meaning in Arrow, so each
+    column goes into the digest as its values with nulls zeroed, and a column of null marks.
     """
+    sink = _HashSink()
+    rows = 0
+    writer = None
+    for batch in batches:
+        flat = _flat(batch)
+        writer = writer or pa.ipc.new_stream(sink, flat.schema)
+        if flat.num_rows:
+            writer.write_batch(flat)
+        rows += flat.num_rows
+    if writer is not None:
+        writer.close()
+    return Snapshot("sha256:" + sink.state.hexdigest(), rows)
+
+
+def _flat(batch: pa.RecordBatch) -> pa.RecordBatch:
     columns = {}
-    for position, name in enumerate(table.column_names):
-        values = table.column(position)
+    for name, values in zip(batch.schema.names, batch.columns, strict=True):
         columns[f"{name}/values"] = _without_nulls(values)
         columns[f"{name}/nulls"] = pc.is_null(values).cast(pa.uint8())
-    flat = pa.table(columns).combine_chunks()
-    sink = _HashSink()
-    with pa.ipc.new_stream(sink, flat.schema) as writer:
-        writer.write_table(flat, max_chunksize=DIGEST_BATCH_ROWS)
-    return "sha256:" + sink.state.hexdigest()
+    return pa.RecordBatch.from_pydict(columns)
 
 
-def _without_nulls(values: pa.ChunkedArray) -> pa.ChunkedArray:
+def _without_nulls(values: pa.Array) -> pa.Array:
     if pa.types.is_boolean(values.type):
         values = values.cast(pa.uint8())
     zero = "" if pa.types.is_string(values.type) else 0

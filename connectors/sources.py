@@ -1,57 +1,54 @@
-"""Open a provider's data, whatever it is kept in, as one kind of source.
-
-Measured with 336,776 flights, 19 columns, 2 threads, a grouped mean: Parquet scanned in place 5 ms, loaded
-7 ms after 90 ms; CSV scanned 56 ms, loaded 7 ms after 350 ms (and 700 ms of finding the types either way).
-So Parquet is scanned where it lies, by an allowed path of the locked database, and may outgrow memory. CSV
-and Arrow files and rows in memory are loaded once: their errors show when they are opened, and they cannot
-change between two queries.
-"""
+"""Open a provider's data, whatever it is kept in, as one kind of source."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 import duckdb
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
+from sqlglot import exp
 
-from connectors import snapshots
-from connectors.column_types import require_columns, require_names
+from connectors import file_formats, object_store, pushed_query, snapshots
+from connectors.column_types import require_names
 from connectors.connector import Connector
-from connectors.duckdb_source import (
-    ROWS,
-    DuckdbSource,
-    Limits,
-    is_out_of_memory,
-    open_database,
-)
+from connectors.duckdb_source import ROWS, DuckdbSource, KnownContent
+from connectors.file_formats import Load, StoredFile
+from connectors.locked_database import Attachment, Limits, is_out_of_memory, open_database
+from connectors.object_store import KnownObject, ObjectFile
+from connectors.postgresql_source import PostgresqlTable, open_postgresql
+from connectors.spark_source import SparkFile, SparkTable, open_spark
 from records.errors import LimitExceeded, SourceUnreadable
 
-PARQUET_MAGIC = b"PAR1"
-ARROW_MAGIC = b"ARROW1"
 GLOB_SIGNS = set("*?[")
-MAX_HEADER_BYTES = 1 << 20
-CSV_TYPES = ["BOOLEAN", "BIGINT", "HUGEINT", "DOUBLE", "DATE", "TIMESTAMP", "TIMESTAMPTZ", "VARCHAR"]
-"""Tried in this order. HUGEINT is here to be refused: as DOUBLE, long identifiers would become equal."""
+ATTACHED = "attached"
 
-ISO_DATE = "%Y-%m-%d"
-DELIMITERS = {".csv": ",", ".tsv": "\t"}
-ENDINGS = "`.csv`, `.tsv`, `.parquet`, `.arrow` or `.feather`"
 
-Load = Callable[[duckdb.DuckDBPyConnection], None]
+@dataclass(frozen=True, slots=True)
+class DuckdbTable:
+    """A table of a DuckDB file, attached read-only: while it is open, no other program can write it."""
+
+    path: str | Path
+    table: str
+    schema: str = "main"
+
+
+Source: TypeAlias = (
+    str | Path | pa.Table | pd.DataFrame | DuckdbTable | PostgresqlTable | ObjectFile | SparkTable | SparkFile
+)
 
 
 def open_source(
-    source: str | Path | pa.Table | pd.DataFrame,
-    *,
-    null_text: tuple[str, ...] = ("", "NA"),
-    limits: Limits | None = None,
+    source: Source, *, null_text: tuple[str, ...] = ("", "NA"), limits: Limits | None = None
 ) -> Connector:
-    """Open a CSV, TSV, Parquet or Arrow (Feather 2) file, an Arrow table or a DataFrame, which is copied.
+    """Open a source.
+
+    - a path: a CSV, TSV, Parquet or Arrow (Feather 2) file; `s3://…`: one in an object store
+    - an Arrow table or a DataFrame, which is copied
+    - `DuckdbTable`, `PostgresqlTable`, `ObjectFile`, `SparkTable`, `SparkFile`
 
     CSV is UTF-8 with one header line, quotes doubled, dates as YYYY-MM-DD; its types are found over all rows.
     `null_text` is what stands for null in it. Integers become BIGINT, FLOAT becomes DOUBLE, times with a zone
@@ -61,15 +58,28 @@ def open_source(
         SourceUnreadable: missing, empty, damaged, of another kind than its ending says, or a column whose
             name or type cannot be offered.
         LimitExceeded: it does not fit in `limits.memory_mib`.
+        MalformedDocument: the address of an object or a database is none.
     """
     bounds = limits or Limits()
+    if isinstance(source, PostgresqlTable):
+        return open_postgresql(source, bounds)
+    if isinstance(source, (SparkTable, SparkFile)):
+        return open_spark(source)
+    if isinstance(source, str) and source.startswith(object_store.SCHEME):
+        source = ObjectFile(source)
     try:
-        if isinstance(source, pa.Table):
-            return _open_table(source, bounds)
-        if isinstance(source, pd.DataFrame):
-            require_names(list(source.columns))
-            return _open_table(pa.Table.from_pandas(source, preserve_index=False), bounds)
-        return _open_file(Path(source), null_text, bounds)
+        match source:
+            case pa.Table():
+                return _open_table(source, bounds)
+            case pd.DataFrame():
+                require_names(list(source.columns))
+                return _open_table(pa.Table.from_pandas(source, preserve_index=False), bounds)
+            case DuckdbTable():
+                return _open_duckdb_table(source, bounds)
+            case ObjectFile():
+                return _open_object(source, null_text, bounds)
+            case _:
+                return _open_file(source, null_text, bounds)
     except (duckdb.Error, pa.ArrowException, csv.Error, OSError, ValueError) as error:
         # What the libraries say quotes the offending row, so nothing of it is passed on.
         if is_out_of_memory(error):
@@ -84,108 +94,82 @@ def open_source(
 
 def _open_table(table: pa.Table, limits: Limits) -> Connector:
     def load(connection: duckdb.DuckDBPyConnection) -> None:
-        _load_arrow(connection, table)
+        file_formats.load_arrow(connection, table)
 
-    return _opened(load, limits, None, scanned=False)
+    return _opened(open_database(limits), load, limits, None, scanned=False)
 
 
-def _open_file(given: Path, null_text: tuple[str, ...], limits: Limits) -> Connector:
-    path = given.resolve()
+def _open_file(given: str | Path, null_text: tuple[str, ...], limits: Limits) -> Connector:
+    path = _file_path(given)
+    stored = StoredFile(str(path), path.suffix.lower(), lambda: path.open("rb"))
+    load = file_formats.loader(stored, null_text)
+    file = snapshots.KnownFile(path)
+    connection = open_database(limits, str(path))
+    return _untouched(_opened(connection, load, limits, file, scanned=stored.is_scanned), file)
+
+
+def _open_object(source: ObjectFile, null_text: tuple[str, ...], limits: Limits) -> Connector:
+    filesystem = object_store.open_filesystem(source)
+    known = KnownObject(filesystem, source.url)
+    stored = known.stored()
+    load = file_formats.loader(stored, null_text)
+    connection = open_database(limits, source.url, filesystem=filesystem)
+    return _untouched(_opened(connection, load, limits, known, scanned=stored.is_scanned), known)
+
+
+def _open_duckdb_table(source: DuckdbTable, limits: Limits) -> Connector:
+    path = _file_path(source.path)
+    if path.with_name(path.name + ".wal").exists():
+        raise SourceUnreadable(
+            "the DuckDB file has changes beside it; close what writes it, or run CHECKPOINT"
+        )
+    file = snapshots.KnownFile(path)
+    connection = open_database(limits, attached=Attachment(str(path), ATTACHED))
+
+    def show(connection: duckdb.DuckDBPyConnection) -> None:
+        # A view of the file could read other tables, and would be read with the rights of this database.
+        if not connection.execute(
+            "SELECT 1 FROM duckdb_tables() WHERE database_name = $1 AND schema_name = $2 AND table_name = $3",
+            [ATTACHED, source.schema, source.table],
+        ).fetchall():
+            raise SourceUnreadable("the DuckDB file has no such table; check schema and table")
+        table = exp.table_(source.table, db=source.schema, catalog=ATTACHED, quoted=True)
+        rows = pushed_query.to_text(exp.select("*").from_(table), pushed_query.DIALECT)
+        connection.execute(f"CREATE VIEW {ROWS} AS {rows}")
+
+    return _untouched(_opened(connection, show, limits, file, scanned=True), file)
+
+
+def _file_path(given: str | Path) -> Path:
+    path = Path(given).resolve()
     if GLOB_SIGNS.intersection(str(path)):
         raise SourceUnreadable("the path holds `*`, `?` or `[`, which would name several files; rename it")
     if not path.is_file():
         raise SourceUnreadable(snapshots.GONE)
-    if path.stat().st_size == 0:
-        raise SourceUnreadable("the file is empty; write it again")
-    ending = path.suffix.lower()
-    _require_magic(path, ending)
-    file = snapshots.KnownFile(path)
-    source = _opened(_loader(path, ending, null_text), limits, file, scanned=ending == ".parquet")
-    try:
-        file.require_untouched(file.opened)
-    except SourceUnreadable:
-        source.close()
-        raise
-    return source
+    return path
 
 
-def _opened(load: Load, limits: Limits, file: snapshots.KnownFile | None, *, scanned: bool) -> DuckdbSource:
-    connection = open_database(limits, file.path if file else None)
+def _opened(
+    connection: duckdb.DuckDBPyConnection,
+    load: Load,
+    limits: Limits,
+    content: KnownContent | None,
+    *,
+    scanned: bool,
+) -> DuckdbSource:
     try:
         load(connection)
-        return DuckdbSource(connection, limits, file, scanned=scanned)
+        return DuckdbSource(connection, limits, content, scanned=scanned)
     except BaseException:
         connection.close()
         raise
 
 
-def _require_magic(path: Path, ending: str) -> None:
-    with path.open("rb") as file:
-        head = file.read(len(ARROW_MAGIC))
-    found = ".parquet" if head.startswith(PARQUET_MAGIC) else ".arrow" if head.startswith(ARROW_MAGIC) else ""
-    wanted = ".arrow" if ending == ".feather" else ending
-    if wanted not in (".parquet", ".arrow", *DELIMITERS):
-        raise SourceUnreadable(f"a file is offered with the ending {ENDINGS}")
-    if found != (wanted if wanted not in DELIMITERS else ""):
-        raise SourceUnreadable("the file holds another format than its ending says; rename or convert it")
-
-
-def _loader(path: Path, ending: str, null_text: tuple[str, ...]) -> Load:
-    """Return what makes the relation `ROWS` out of the file at `path`."""
-
-    def scan_parquet(connection: duckdb.DuckDBPyConnection) -> None:
-        # DuckDB would number columns of the same name instead of refusing them.
-        require_names(pq.read_schema(path).names)
-        connection.read_parquet(str(path), hive_partitioning=False).create_view(ROWS)
-
-    def load_arrow(connection: duckdb.DuckDBPyConnection) -> None:
-        with pa.OSFile(str(path)) as file:
-            _load_arrow(connection, pa.ipc.open_file(file).read_all())
-
-    def load_csv(connection: duckdb.DuckDBPyConnection) -> None:
-        _load_csv(connection, path, DELIMITERS[ending], null_text)
-
-    return {".parquet": scan_parquet, ".arrow": load_arrow, ".feather": load_arrow}.get(ending, load_csv)
-
-
-def _load_arrow(connection: duckdb.DuckDBPyConnection, table: pa.Table) -> None:
-    require_names(table.column_names)
-    table.validate(full=True)
-    relation = connection.from_arrow(table)
-    require_columns(relation.columns, relation.types)
-    relation.create(ROWS)
-
-
-def _load_csv(
-    connection: duckdb.DuckDBPyConnection, path: Path, delimiter: str, null_text: tuple[str, ...]
-) -> None:
-    header = require_names(_csv_header(path, delimiter))
-    file_form: dict[str, Any] = {"path": str(path), "delim": delimiter, "nulls": list(null_text)}
-    sniffed = connection.execute(
-        "SELECT Columns, DateFormat, TimestampFormat FROM sniff_csv($path, sample_size = -1, header = true,"
-        " skip = 0, delim = $delim, quote = '\"', escape = '\"', comment = '', compression = 'none',"
-        " nullstr = $nulls, auto_type_candidates = $types)",
-        file_form | {"types": CSV_TYPES},
-    ).fetchall()[0]
-    columns = {column["name"]: column["type"] for column in sniffed[0]}
-    if tuple(columns) != header:
-        raise SourceUnreadable("the header and the rows of the file differ in their columns; write it again")
-    if any(form is not None and not form.startswith(ISO_DATE) for form in sniffed[1:]):
-        raise SourceUnreadable(
-            "a column holds dates in another form than YYYY-MM-DD; write them in this form"
-        )
-    require_columns(list(columns), list(columns.values()))
-    rows = connection.execute(
-        f"CREATE TABLE {ROWS} AS SELECT * FROM read_csv($path, columns = $columns, auto_detect = false,"  # noqa: S608
-        " header = true, delim = $delim, quote = '\"', escape = '\"', comment = '', compression = 'none',"
-        " nullstr = $nulls)",
-        file_form | {"columns": columns},
-    ).fetchall()[0][0]
-    if rows == 0:
-        raise SourceUnreadable("the file has a header and no rows, so it has no types; offer it as Parquet")
-
-
-def _csv_header(path: Path, delimiter: str) -> list[str]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        line = file.readline(MAX_HEADER_BYTES)
-    return next(csv.reader([line], delimiter=delimiter, strict=True), [])
+def _untouched(source: DuckdbSource, content: snapshots.KnownFile | KnownObject) -> DuckdbSource:
+    """Return the source if its content was not written while it was opened."""
+    try:
+        content.require_untouched(content.opened)
+    except SourceUnreadable:
+        source.close()
+        raise
+    return source

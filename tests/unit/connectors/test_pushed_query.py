@@ -9,27 +9,27 @@ import logging
 import pytest
 from sqlglot import exp
 
-from connectors.pushed_query import ALLOWED_NODES, MAX_QUERY_BYTES, rewrite
+from connectors.pushed_query import ALLOWED_NODES, MAX_QUERY_BYTES, Relation, rewrite
 from records.errors import InputError, MalformedDocument, NotPermitted, UnknownObject
 
-COLUMNS = ("a", "b", "day")
+TABLES = {"t": Relation("product", ("a", "b", "day"))}
 
 
 def test_table_becomes_the_relation_under_its_old_name() -> None:
-    assert rewrite("SELECT t.a FROM t", "t", COLUMNS) == 'SELECT "t"."a" FROM "main"."product" AS "t"'
+    assert rewrite("SELECT t.a FROM t", TABLES) == 'SELECT "t"."a" FROM "main"."product" AS "t"'
 
 
 def test_alias_is_kept() -> None:
-    assert rewrite("SELECT x.a FROM t AS x", "t", COLUMNS) == 'SELECT "x"."a" FROM "main"."product" AS "x"'
+    assert rewrite("SELECT x.a FROM t AS x", TABLES) == 'SELECT "x"."a" FROM "main"."product" AS "x"'
 
 
 def test_literals_and_identifiers_are_written_anew_and_quoted() -> None:
-    text = rewrite("SELECT 'it''s' AS \"q\"\"x\" FROM t -- */ note", "t", COLUMNS)
+    text = rewrite("SELECT 'it''s' AS \"q\"\"x\" FROM t -- */ note", TABLES)
     assert text == """SELECT 'it''s' AS "q""x" FROM "main"."product" AS "t\""""
 
 
 def test_named_sub_query_called_like_the_relation_does_not_capture_it() -> None:
-    text = rewrite("WITH product AS (SELECT a FROM t) SELECT a FROM product", "t", COLUMNS)
+    text = rewrite("WITH product AS (SELECT a FROM t) SELECT a FROM product", TABLES)
     assert text == 'WITH "product" AS (SELECT "a" FROM "main"."product" AS "t") SELECT "a" FROM "product"'
 
 
@@ -53,10 +53,13 @@ def test_named_sub_query_called_like_the_relation_does_not_capture_it() -> None:
         "WITH u AS (SELECT a FROM t) SELECT a FROM u UNION SELECT a FROM t",
         "SELECT * EXCLUDE (a) FROM t",
         "SELECT (t.a), t.* FROM t",
+        "SELECT u.b FROM t, LATERAL (SELECT t.b) AS u",
+        "SELECT any_value(a), first(b), percent_rank() OVER (ORDER BY a) FROM t",
+        "SELECT dense_rank() OVER (ORDER BY a) FROM t",
     ],
 )
 def test_analytic_sql_passes(query: str) -> None:
-    assert '"main"."product"' in rewrite(query, "t", COLUMNS)
+    assert '"main"."product"' in rewrite(query, TABLES)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +83,8 @@ def test_analytic_sql_passes(query: str) -> None:
         "SELECT a.b.day FROM t AS a",
         "SELECT a FROM t NATURAL JOIN t AS u",
         "SELECT a FROM t POSITIONAL JOIN t AS u",
-        "SELECT a FROM t, LATERAL (SELECT t.a)",
+        "SELECT a FROM t, LATERAL unnest(t.a)",
+        "SELECT first_value(a IGNORE NULLS) OVER () FROM t",
         "SELECT a FROM t TABLESAMPLE 10%",
         "SELECT a FROM t AT (VERSION => 1)",
         "SELECT a FROM t FOR UPDATE",
@@ -107,13 +111,13 @@ def test_analytic_sql_passes(query: str) -> None:
 )
 def test_everything_else_is_refused(query: str) -> None:
     with pytest.raises(NotPermitted):
-        rewrite(query, "t", COLUMNS)
+        rewrite(query, TABLES)
 
 
 @pytest.mark.parametrize("name", ["nosuch", "t", "rowid", '"current_user"', "u.nosuch"])
 def test_column_outside_the_schema_is_unknown(name: str) -> None:
     with pytest.raises(UnknownObject):
-        rewrite(f"SELECT {name} FROM t AS u", "t", COLUMNS)
+        rewrite(f"SELECT {name} FROM t AS u", TABLES)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +131,7 @@ def test_column_outside_the_schema_is_unknown(name: str) -> None:
 )
 def test_refusal_of_what_does_not_parse_quotes_nothing(query: str) -> None:
     with pytest.raises(InputError) as caught:
-        rewrite(query, "t", COLUMNS)
+        rewrite(query, TABLES)
     assert "topsecret" not in str(caught.value)
     assert caught.value.__cause__ is None
 
@@ -138,21 +142,21 @@ def test_refusal_of_what_does_not_parse_quotes_nothing(query: str) -> None:
 )
 def test_parser_logs_nothing_of_a_refused_query(query: str, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG), pytest.raises(NotPermitted):
-        rewrite(query, "t", COLUMNS)
+        rewrite(query, TABLES)
     assert caplog.text == ""
 
 
 @pytest.mark.parametrize("query", ["SELECT 'x\0' FROM t", 'SELECT a AS "\ud800" FROM t'])
 def test_text_that_the_engine_would_cut_or_not_take_is_malformed(query: str) -> None:
     with pytest.raises(MalformedDocument):
-        rewrite(query, "t", COLUMNS)
+        rewrite(query, TABLES)
 
 
 def test_depth_and_length_are_limited() -> None:
     with pytest.raises(MalformedDocument):
-        rewrite("SELECT " + "(" * 5_000 + "a" + ")" * 5_000 + " FROM t", "t", COLUMNS)
+        rewrite("SELECT " + "(" * 5_000 + "a" + ")" * 5_000 + " FROM t", TABLES)
     with pytest.raises(MalformedDocument, match="longer"):
-        rewrite("SELECT a FROM t" + " " * MAX_QUERY_BYTES, "t", COLUMNS)
+        rewrite("SELECT a FROM t" + " " * MAX_QUERY_BYTES, TABLES)
 
 
 def test_closed_list_holds_no_kind_of_query_but_select() -> None:
@@ -168,5 +172,5 @@ def test_closed_list_holds_no_kind_of_query_but_select() -> None:
         exp.UDTF,
     )
     assert not [node for node in ALLOWED_NODES if issubclass(node, dangerous)
-                and not issubclass(node, exp.Query)]  # fmt: skip
+                and not issubclass(node, exp.Query) and node is not exp.Lateral]  # fmt: skip
     assert exp.Anonymous not in ALLOWED_NODES
