@@ -26,7 +26,8 @@ EVERYONE = "*"
 class UseRequest:
     """One buyer's request for one product, as a node derives it from the signed job and its own plan.
 
-    `providers` are all providers of the job. `epsilon` is a decimal, or None for a job without noise.
+    `providers` are all providers of the job, and `columns` the uses of columns of all its products: those of
+    other products are their own providers' to judge. `epsilon` is a decimal, or None for a job without noise.
     `now` is aware.
     """
 
@@ -118,7 +119,9 @@ def _check_validity(terms: Terms, request: UseRequest) -> Iterator[Reason]:
 
 
 def _check_columns(terms: Terms, request: UseRequest) -> Iterator[Reason]:
-    for use in dict.fromkeys(request.columns):
+    # Names of products are compared in any spelling, so that no spelling is judged by nobody.
+    own = (use for use in request.columns if use.product.casefold() == terms.product.casefold())
+    for use in dict.fromkeys(own):
         reason = check_use(terms, use)
         if reason is not None:
             yield reason

@@ -32,6 +32,7 @@ from policies.fields import (
     Sentence,
     fault,
 )
+from policies.public import Public
 from policies.vocabulary import Differencing, Function, Grade, LeakId, PartyKind, Reveal, Role, Technique
 from records import canonical
 from records.canonical import Json
@@ -179,6 +180,8 @@ class Terms(Section):
     parties: Parties = Parties()
     columns: Annotated[Mapping[ColumnName, ColumnTerms], Field(default_factory=dict, max_length=5000)]
     """Terms by column name; `*` stands for every column that is not listed."""
+    public: Public = Public(most={}, ranges={}, bytes={})
+    """What everybody is told of the table; checked when the product is registered."""
     release: Release = Release()
     privacy: Privacy = Privacy()
     uses: Uses = Uses()
@@ -254,7 +257,7 @@ class Terms(Section):
             MalformedDocument: it lacks one.
         """
         present = {name.casefold() for name in table_columns} | {EVERY_OTHER_COLUMN}
-        for name in (*self.columns, *self.unit_columns):
+        for name in (*self.columns, *self.unit_columns, *self.public.columns):
             if name.casefold() not in present:
                 shown = plain_text.show_name(name)
                 raise MalformedDocument(f"the document names `{shown}`, which the table does not have")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from policies.public import Public
 from policies.terms import EVERY_OTHER_COLUMN, ColumnTerms, NoUnit, Terms
 from policies.vocabulary import LEAKS, Reveal
 from records.money import Money
@@ -29,6 +30,7 @@ def in_words(terms: Terms) -> tuple[str, ...]:
         _parties(terms),
         *(_column(name, column) for name, column in terms.columns.items()),
         *_unlisted_columns(terms),
+        *_public(terms.public),
         f"A result of more than {terms.release.max_rows} rows is withheld.",
         _privacy(terms),
         _uses(terms),
@@ -84,6 +86,19 @@ def _column(name: str, column: ColumnTerms) -> str:
 def _unlisted_columns(terms: Terms) -> Iterator[str]:
     if EVERY_OTHER_COLUMN not in terms.columns:
         yield "Columns that are not listed may not be used."
+
+
+def _public(public: Public) -> Iterator[str]:
+    if public.rows is not None:
+        yield f"Everybody is told: the table has at most {public.rows} rows."
+    for key in public.keys:
+        yield f"Everybody is told: no two rows agree in {_names(key)}, and no row lacks it."
+    for name, count in public.most.items():
+        yield f"Everybody is told: at most {count} rows share one value of `{name}`."
+    for name, (least, greatest) in public.ranges.items():
+        yield f"Everybody is told: `{name}` lies from {least} to {greatest}."
+    for name, count in public.bytes.items():
+        yield f"Everybody is told: a text of `{name}` has at most {count} bytes."
 
 
 def _privacy(terms: Terms) -> str:

@@ -11,13 +11,14 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from policies.columns import USES
+from policies.columns import TRANSFER, USES
 from policies.enforced import ENFORCED, INERT
 from policies.terms import Terms
 from policies.vocabulary import LEAKS
 from records.canonical import Json
 from sandbox.lifecycle import TERMINAL, TRANSITIONS, State
 from sandbox.wire.authorisation import RULES
+from tests.architecture import sql_page
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -50,10 +51,30 @@ def knobs() -> str:
 def column_uses() -> str:
     """Return every use of a column with what its terms must say."""
     return _table(
-        ("use", "`reveal` that permits it", "or"),
+        ("use", "what it is", "permitted by `reveal`", "or by"),
         [
-            (f"`{use}`", ", ".join(f"`{level}`" for level in sorted(needs.reveals)), _otherwise(use))
-            for use, needs in USES.items()
+            (
+                f"`{name}`",
+                use.meaning,
+                ", ".join(f"`{level}`" for level in ("plain", use.reveal) if level),
+                f"`roles: [{use.role}]`" if use.role_suffices else "",
+            )
+            for name, use in USES.items()
+        ],
+    )
+
+
+def transformations() -> str:
+    """Return every transformation of a column with the level that grants what it leaves."""
+    return _table(
+        ("after", "what it is", "granted by `reveal`"),
+        [
+            (
+                f"`{name}`",
+                passed.meaning,
+                f"`{passed.reveal}`" + (f" with `functions: [{passed.function}]`" if passed.function else ""),
+            )
+            for name, passed in TRANSFER.items()
         ],
     )
 
@@ -82,7 +103,12 @@ PARTS: Mapping[tuple[str, str], Callable[[], str]] = {
     ("lifecycle.md", "diagram"): lifecycle_diagram,
     ("terms.md", "knobs"): knobs,
     ("terms.md", "uses"): column_uses,
+    ("terms.md", "transformations"): transformations,
     ("terms.md", "leaks"): leaks,
+    ("sql.md", "functions"): lambda: _table(("functions", "names"), sql_page.functions()),
+    ("sql.md", "grants"): lambda: _table(("column `x` is", "as in", "use", "granted by"), sql_page.grants()),
+    ("sql.md", "refusals"): lambda: _table(("clause", "refused", "what passes"), sql_page.refusals()),
+    ("sql.md", "limits"): lambda: _table(("of", "at most"), sql_page.limits()),
     ("architecture.md", "methods"): methods,
 }
 
@@ -106,13 +132,6 @@ def _found(page: str, name: str) -> re.Match[str]:
     found = re.search(f"({re.escape(start)})(.*?)({re.escape(end)})", text, re.DOTALL)
     assert found is not None, f"{page} has no part `{name}`"
     return found
-
-
-def _otherwise(use: str) -> str:
-    needs = USES[use]
-    if needs.function is not None:
-        return f"`after-aggregate` and `functions: [{needs.function}]`"
-    return f"`roles: [{needs.role}]`" if needs.role_suffices else ""
 
 
 def _at(document: Mapping[str, Json], path: str) -> Json:

@@ -49,6 +49,11 @@ def terms(**changes: Any) -> Terms:
     return parse({**parse(DESIGN).to_json(), **changes})
 
 
+def flights(column: str, use: str, *after: str) -> ColumnUse:
+    """Return a use of a column of the design's product."""
+    return ColumnUse("skyline.flights", column, use, after)
+
+
 def request(**changes: Any) -> UseRequest:
     """Return a request that the design's terms permit, with fields replaced."""
     passing = UseRequest(
@@ -57,7 +62,7 @@ def request(**changes: Any) -> UseRequest:
         purpose="research",
         technique="secret-sharing",
         providers=("skyline", "aero"),
-        columns=(ColumnUse("carrier", "group"), ColumnUse("dep_delay", "aggregate:avg")),
+        columns=(flights("carrier", "group"), flights("dep_delay", "output", "aggregate:avg")),
         compute_parties=(NOTARY, SKYLINE, AERO),
         leaks=("row-count",),
         epsilon=None,

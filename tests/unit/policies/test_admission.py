@@ -9,7 +9,7 @@ import pytest
 from policies.admission import Obligation, decide
 from policies.columns import ColumnUse
 from policies.terms import parse
-from tests.unit.policies.factories import AERO, DESIGN, EXCHANGE, NOTARY, SKYLINE, request, terms
+from tests.unit.policies.factories import AERO, DESIGN, EXCHANGE, NOTARY, SKYLINE, flights, request, terms
 
 ABROAD = replace(NOTARY, region="SG")
 STRANGER = replace(AERO, party="weather")
@@ -55,9 +55,9 @@ def test_no_unit_and_no_limit_oblige_to_nothing_of_the_kind() -> None:
         ({}, {"technique": "auto"}, "techniques"),
         ({}, {"now": datetime(2025, 12, 31, 23, 59, 59, tzinfo=UTC)}, "valid.from"),
         ({}, {"now": datetime(2027, 1, 1, tzinfo=UTC)}, "valid.until"),
-        ({}, {"columns": (ColumnUse("dep_delay", "output"),)}, "columns.dep_delay.reveal"),
-        ({}, {"columns": (ColumnUse("dep_delay", "aggregate:min"),)}, "columns.dep_delay.functions"),
-        ({}, {"columns": (ColumnUse("tailnum", "filter"),)}, "columns.tailnum.roles"),
+        ({}, {"columns": (flights("dep_delay", "output"),)}, "columns.dep_delay.reveal"),
+        ({}, {"columns": (flights("dep_delay", "output", "aggregate:min"),)}, "columns.dep_delay.functions"),
+        ({}, {"columns": (flights("tailnum", "filter"),)}, "columns.tailnum.roles"),
         ({}, {"compute_parties": ()}, "parties.accept"),
         ({"parties": NODES}, {"compute_parties": (SKYLINE, AERO, EXCHANGE)}, "parties.accept"),
         ({}, {"compute_parties": (NOTARY, SKYLINE, STRANGER)}, "parties.accept"),
@@ -102,12 +102,12 @@ def test_each_clause_is_silent_where_it_is_met(
 
 
 def test_all_failing_clauses_are_listed_once() -> None:
-    use = ColumnUse("dep_delay", "output")
+    use = flights("dep_delay", "output")
     wrong = {
         "buyer": "zeta",
         "purpose": "marketing",
         "technique": "magic",
-        "columns": (use, use, ColumnUse("tailnum", "group")),
+        "columns": (use, use, flights("tailnum", "group")),
         "compute_parties": (replace(STRANGER, region="SG"),),
         "leaks": ("group-count", "group-count"),
         "epsilon": "7",
@@ -125,6 +125,25 @@ def test_all_failing_clauses_are_listed_once() -> None:
         "leaks",
         "privacy.epsilon_per_job",
     ]
+
+
+HIDDEN = {"columns": {"*": {"reveal": ["never"]}}}
+
+
+def test_a_provider_judges_the_columns_of_its_own_product_only() -> None:
+    foreign = (
+        ColumnUse("aero.flights", "dep_delay", "output"),
+        ColumnUse("skyline.planes", "seats", "output"),
+    )
+    assert clauses(HIDDEN, {"columns": foreign}) == []
+    # Control: under its own product's name the same use is refused.
+    own = (*foreign, ColumnUse("skyline.flights", "dep_delay", "output"))
+    assert clauses(HIDDEN, {"columns": own}) == ["columns.dep_delay.reveal"]
+
+
+def test_no_spelling_of_the_product_escapes_judgement() -> None:
+    spelt = ColumnUse("Skyline.FLIGHTS", "Dep_Delay", "output")
+    assert clauses({}, {"columns": (spelt,)}) == ["columns.Dep_Delay.reveal"]
 
 
 def test_minimal_terms_refuse_everyone() -> None:

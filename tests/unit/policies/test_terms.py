@@ -177,6 +177,14 @@ def test_terms_fit_a_table_only_if_it_has_every_column_they_name() -> None:
         terms.require_columns(["city"])
 
 
+def test_terms_fit_a_table_only_if_it_has_every_column_that_they_declare_something_of() -> None:
+    for declared in ({"keys": [["id", "day"]]}, {"most": {"day": 2}}, {"ranges": {"day": [0, 1]}}):
+        terms = parse({"product": "a.b", "public": declared})
+        terms.require_columns(["ID", "DAY"])
+        with pytest.raises(MalformedDocument, match="names `day`, which the table does not have"):
+            terms.require_columns(["id"])
+
+
 UNENFORCED: list[tuple[str, dict[str, Any]]] = [
     ("release.dominance", {"release": {"dominance": {"n": 2, "k": "0.9"}}}),
     ("release.p_ratio", {"release": {"p_ratio": "0.1"}}),

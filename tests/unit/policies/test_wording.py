@@ -50,3 +50,23 @@ def test_special_cases_are_said() -> None:
     assert "A group is shown only with at least 10 distinct `day`, `person`" in " ".join(
         in_words(terms(unit=["person", "day"]))
     )
+
+
+def test_what_everybody_is_told_is_said() -> None:
+    declared = {
+        "rows": 9,
+        "keys": [["id"], ["day", "shop"]],
+        "most": {"customer": 5},
+        "ranges": {"price": ["0.50", "9.90"]},
+        "bytes": {"name": 40},
+    }
+    said = in_words(parse({"product": "a.b", "public": declared}))
+    assert [sentence.partition(": ")[2] for sentence in said if sentence.startswith("Everybody is told")] == [
+        "the table has at most 9 rows.",
+        "no two rows agree in `day`, `shop`, and no row lacks it.",
+        "no two rows agree in `id`, and no row lacks it.",
+        "at most 5 rows share one value of `customer`.",
+        "`price` lies from 0.5 to 9.9.",
+        "a text of `name` has at most 40 bytes.",
+    ]
+    assert not any("Everybody" in sentence for sentence in in_words(parse({"product": "a.b"})))
