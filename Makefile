@@ -11,7 +11,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check check-long check-format check-lint check-types check-imports check-proto \
-	check-lock proto docs bench bench-mpc clean
+	check-lock proto docs bench bench-mpc bench-tpch clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -64,6 +64,9 @@ bench: $(READY) ## the main job beside plain DuckDB; options by ARGS="--json FIL
 
 bench-mpc: $(READY) ## the engine beside other engines; options by ARGS="--json FILE --peer spu --peer mpyc"
 	$(BIN)/python -m benchmarks.mpc $(ARGS)
+
+bench-tpch: $(READY) ## all of TPC-H over three providers; options by ARGS="--sf 0.01 --json FILE"
+	$(BIN)/python -m benchmarks.tpch $(ARGS)
 
 clean: ## remove the environment and everything that was built
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -10,22 +10,19 @@ through the exchange with `synchronous=FULL`, beside the transactions that one S
 from __future__ import annotations
 
 import argparse
-import json
-import socket
 import sqlite3
 import statistics
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks import loopback, servers
 from benchmarks.report import Row, publish
 from sandbox.buyer.client import Buyer, QuoteView, Result
 from sandbox.cli.demo import INSURER, PURPOSE, prepare
@@ -44,7 +41,6 @@ TRIVIAL_TERMS: dict[str, object] = {
 }
 CLIENTS = 8
 TRIVIAL_JOBS = 48
-PHASES = ("local_sql_ms", "protocol_ms", "wire_ms", "seal_ms")
 
 
 def main() -> None:
@@ -81,18 +77,18 @@ def _measure(deployment: Deployment, files: list[Path], runs: int) -> list[Row]:
     _job(buyer, QUERY)  # warm: connections are open, modules imported
     timed, results, quote, phases = [], [], None, []
     for _ in range(runs):
-        marks = _log_sizes(deployment)
+        marks = servers.log_sizes(deployment)
         started = time.perf_counter()
         quote, result = _job(buyer, QUERY)
         timed.append(time.perf_counter() - started)
         results.append(result.to_arrow())
-        phases.append(_phases(deployment, marks))
+        phases.append(servers.phases(deployment, marks))
     assert quote is not None
     agrees = all(result.equals(expected) for result in results)
     checked = (
         f"every result of {runs} jobs equals plain DuckDB, {expected.num_rows * expected.num_columns} cells"
     )
-    limit = duckdb_s + _loopback_s(quote)
+    limit = duckdb_s + loopback.measure().seconds(quote.rounds, quote.wire_bytes)
     union_s = statistics.median(timed)
     rows = [
         Row(
@@ -127,45 +123,6 @@ def _in_duckdb(files: list[Path], runs: int) -> tuple[pa.Table, float]:
     return answer, statistics.median(timed[1:])
 
 
-def _log_sizes(deployment: Deployment) -> dict[str, int]:
-    return {name: _log(deployment, name).stat().st_size for name in deployment.servers}
-
-
-def _log(deployment: Deployment, name: str) -> Path:
-    return deployment.folder / name / "server.log"
-
-
-def _phases(deployment: Deployment, marks: dict[str, int]) -> dict[str, float]:
-    """Read from the servers' own logs where the job's time went: the slowest node of each phase."""
-    spent = dict.fromkeys(PHASES, 0.0)
-    ledger: list[float] = []
-    for name, mark in marks.items():
-        with _log(deployment, name).open("rb") as file:
-            file.seek(mark)
-            records = [_record(line) for line in file.read().splitlines()]
-        for record in records:
-            if record.get("message") == "attempt ended":
-                for phase in PHASES:
-                    spent[phase] = max(spent[phase], float(record.get(phase, 0)))
-            if record.get("message") == "job advanced":
-                ledger.append(float(record["writing_ms"]))
-    # `protocol` is wall time of the gate; the part of it spent waiting for peers is the wire's.
-    return {
-        "local_sql": spent["local_sql_ms"] / 1000,
-        "shares": max(0.0, spent["protocol_ms"] - spent["wire_ms"]) / 1000 + spent["seal_ms"] / 1000,
-        "wire": min(spent["wire_ms"], spent["protocol_ms"]) / 1000,
-        "ledger": (max(ledger) - min(ledger)) / 1000 if ledger else 0.0,
-    }
-
-
-def _record(line: bytes) -> dict[str, Any]:
-    try:
-        record: Any = json.loads(line)
-    except ValueError:
-        return {}
-    return record if isinstance(record, dict) else {}
-
-
 def _shares(phases: list[dict[str, float]], timed: list[float], verified: bool, checked: str) -> list[Row]:  # noqa: FBT001
     shares = {
         name: statistics.median(each[name] / total for each, total in zip(phases, timed, strict=True))
@@ -176,45 +133,6 @@ def _shares(phases: list[dict[str, float]], timed: list[float], verified: bool, 
         Row(f"share_{name}", value, "of union_query_s", None, verified, checked)
         for name, value in {**shares, "everything_else": rest}.items()
     ]
-
-
-def _loopback_s(quote: QuoteView) -> float:
-    """Return what the quote's rounds and bytes take between two threads on plain TCP."""
-    round_trip_s, bytes_per_s = _tcp()
-    return quote.rounds * round_trip_s + quote.wire_bytes / bytes_per_s
-
-
-def _tcp(pings: int = 2000, volume: int = 64 << 20) -> tuple[float, float]:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        client = socket.create_connection(server.getsockname())
-        peer, _ = server.accept()
-    with client, peer:
-        for end in (client, peer):
-            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        echo = threading.Thread(target=_echo, args=(peer, pings))
-        echo.start()
-        started = time.perf_counter()
-        for _ in range(pings):
-            client.sendall(b"x")
-            client.recv(1)
-        round_trip_s = (time.perf_counter() - started) / pings
-        echo.join()
-        sink = threading.Thread(target=_drain, args=(peer, volume))
-        sink.start()
-        started = time.perf_counter()
-        client.sendall(bytes(volume))
-        sink.join()
-        return round_trip_s, volume / (time.perf_counter() - started)
-
-
-def _echo(end: socket.socket, count: int) -> None:
-    for _ in range(count):
-        end.sendall(end.recv(1))
-
-
-def _drain(end: socket.socket, volume: int) -> None:
-    while volume:
-        volume -= len(end.recv(min(volume, 1 << 20)))
 
 
 def _with_trivial(folder: Path, blueprint: Blueprint) -> Blueprint:
@@ -266,16 +184,10 @@ def _rate(act: Callable[[], object], seconds: float) -> float:
 
 
 def _peak(deployment: Deployment) -> Row:
-    peaks = {name: _peak_mib(pid) for name, pid in deployment.pids.items()}
+    peaks = servers.peaks_mib(deployment)
     largest = max(peaks.values())
     checked = "VmHWM of every server: " + ", ".join(f"{name} {value:.0f}" for name, value in peaks.items())
     return Row("peak_mib", largest, "MiB", None, len(peaks) == len(deployment.servers), checked)
-
-
-def _peak_mib(pid: int) -> float:
-    status = Path(f"/proc/{pid}/status").read_text()
-    line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) / 1024
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -16,7 +16,6 @@ from rich.console import Console
 from rich.table import Table
 
 README = Path(__file__).parent / "README.md"
-BEGIN, END = "<!-- begin: measured -->", "<!-- end: measured -->"
 LIBRARIES = ("numpy", "duckdb", "grpcio", "cryptography", "sqlalchemy", "sqlglot", "pyarrow")
 
 
@@ -25,8 +24,9 @@ class Row:
     """One figure. `value` is in the base unit; `verified` says that the timed runs gave right results.
 
     `goal` is text such as `<= 3`; `limit` is the physical limit in the same unit, measured in this run;
-    `peers`, `ratio` and `ratio_goals` map a peer to its value, to how many times better ours is, and to how
-    many times better it should be. `n`, `bytes` (all parties together) and `rounds` are of one run.
+    `peers`, `ratio` and `ratio_goals` map a peer to its value (None: it never published one), to how many
+    times better ours is, and to how many times better it should be. `n`, `bytes` (all parties together) and
+    `rounds` are of one run.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Row:
     goal: str | None
     verified: bool
     checked: str
-    peers: Mapping[str, float] = field(default_factory=dict)
+    peers: Mapping[str, float | None] = field(default_factory=dict)
     ratio: Mapping[str, float] = field(default_factory=dict)
     limit: float | None = None
     n: int | None = None
@@ -45,12 +45,19 @@ class Row:
 
     @property
     def holds(self) -> bool | None:
-        """Whether the goal is met, and that beside each peer with a ratio; None where there is no goal."""
+        """Whether the goal is met, and that beside each peer with a ratio; None where there is no goal.
+
+        A figure that is not verified meets no goal.
+        """
         if self.goal is None:
             return None
         sign, _, bound = self.goal.partition(" ")
         met = self.value <= float(bound) if sign == "<=" else self.value >= float(bound)
-        return met and all(ratio >= self.ratio_goals.get(peer, 0) for peer, ratio in self.ratio.items())
+        return (
+            self.verified
+            and met
+            and all(ratio >= self.ratio_goals.get(peer, 0) for peer, ratio in self.ratio.items())
+        )
 
 
 def machine() -> dict[str, Any]:
@@ -94,7 +101,7 @@ def cells(row: Row) -> tuple[str, ...]:
         row.goal or "",
         "" if row.holds is None else str(row.holds),
         str(row.verified),
-        ", ".join(f"{name} {value:.4g}" for name, value in row.peers.items()),
+        ", ".join(f"{name} {value:.4g}" for name, value in row.peers.items() if value is not None),
         ", ".join(f"{name} {value:.3g}{_wanted(row, name)}" for name, value in row.ratio.items()),
         "" if row.limit is None else f"{row.limit:.4g}",
         count(row.n),
@@ -113,14 +120,14 @@ def _processor() -> str:
     return models[0] if models else platform.machine()
 
 
-def publish(settings: Mapping[str, Any], rows: Sequence[Row], file: str | None) -> None:
-    """Print the table, write the JSON, and exit non-zero where a row is not verified."""
-    table = Table(*HEADINGS)
-    for row in rows:
-        table.add_row(*cells(row))
+def publish(
+    settings: Mapping[str, Any], rows: Sequence[Row], file: str | None, tables: Sequence[Table] = ()
+) -> None:
+    """Print `tables`, or one of all rows; write the JSON; exit non-zero where a row is not verified."""
     console = Console(stderr=file == "-")
     console.width = max(console.width, TABLE_WIDTH)
-    console.print(table)
+    for table in tables or [_table(rows)]:
+        console.print(table)
     document = {
         "machine": machine(),
         "settings": dict(settings),
@@ -134,15 +141,37 @@ def publish(settings: Mapping[str, Any], rows: Sequence[Row], file: str | None) 
     sys.exit(0 if all(row.verified for row in rows) else 1)
 
 
+def _table(rows: Sequence[Row]) -> Table:
+    table = Table(*HEADINGS)
+    for row in rows:
+        table.add_row(*cells(row))
+    return table
+
+
 def render(settings: Mapping[str, Any], rows: Sequence[Row]) -> None:
-    """Write machine, settings and table into `benchmarks/README.md`, between its two marks."""
-    lines = [f"- {name}: {_text(value)}" for name, value in {**machine(), **settings}.items()]
-    table = [f"| {' | '.join(line)} |" for line in (HEADINGS, ["---"] * len(HEADINGS), *map(cells, rows))]
+    """Write machine, settings and table of the engine into `benchmarks/README.md`."""
     notes = [f"- `{row.name}`: {row.checked}" for row in rows]
-    before, _, rest = README.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    body = "\n".join(["", *lines, "", *table, "", *notes, ""])
-    README.write_text(before + BEGIN + body + END + after)
+    write_part("measured", [*facts(settings), "", *markdown(HEADINGS, map(cells, rows)), "", *notes])
+
+
+def facts(settings: Mapping[str, Any]) -> list[str]:
+    """Return machine and settings as lines of Markdown."""
+    return [f"- {name}: {_text(value)}" for name, value in {**machine(), **settings}.items()]
+
+
+def markdown(headings: Sequence[str], lines: Iterable[Sequence[str]]) -> list[str]:
+    """Return a table as lines of Markdown."""
+    rows = (headings, ["---"] * len(headings), *lines)
+    escaped = ([cell.replace("|", r"\|") for cell in row] for row in rows)
+    return [f"| {' | '.join(row)} |" for row in escaped]
+
+
+def write_part(mark: str, lines: Sequence[str]) -> None:
+    """Write `lines` into `benchmarks/README.md`, between `<!-- begin: MARK -->` and `<!-- end: MARK -->`."""
+    begin, end = f"<!-- begin: {mark} -->", f"<!-- end: {mark} -->"
+    before, _, rest = README.read_text().partition(begin)
+    _, _, after = rest.partition(end)
+    README.write_text(before + begin + "\n".join(["", *lines, ""]) + end + after)
 
 
 def _text(value: Any) -> str:

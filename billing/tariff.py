@@ -95,13 +95,14 @@ class Charge:
 def charge(
     tariffs: Mapping[str, Tariff], usage: Usage, fees: ExchangeFees, *, withheld: bool = False
 ) -> Charge:
-    """Return the charge of a job over the products of the providers in `tariffs`.
+    """Return the charge of a job over the products in `tariffs`, by name: `provider.table`.
 
-    A withheld result has no use-right fee and no cells; compute is owed only where the terms say so.
+    A provider is paid for each of its products. A withheld result has no use-right fee and no cells; compute
+    is owed only where the terms say so.
     Amounts are rounded half up to the minor unit, line by line.
 
     Raises:
-        MalformedDocument: no provider, one named like a line of the exchange, or several currencies.
+        MalformedDocument: no product, a provider named like a line of the exchange, or several currencies.
         LimitExceeded: the total is not below 2^53.
     """
     currencies = {tariff.currency for tariff in tariffs.values()}
@@ -109,8 +110,8 @@ def charge(
         raise MalformedDocument("a job is priced in one currency; choose products that share one")
     prices = tuple(
         line
-        for provider in sorted(tariffs)
-        for line in _provider_lines(_require_payee(provider), tariffs[provider], usage, withheld=withheld)
+        for product in sorted(tariffs)
+        for line in _product_lines(_provider(product), tariffs[product], usage, withheld=withheld)
     )
     subtotal = sum(line.amount_minor for line in prices)
     fee = _rounded(subtotal * fees.fee_basis_points, BASIS_POINTS)
@@ -120,7 +121,7 @@ def charge(
     return Charge(currencies.pop(), (*prices, Line(EXCHANGE_FEE, "fee", fee), Line(TAX, "tax", tax)))
 
 
-def _provider_lines(provider: str, tariff: Tariff, usage: Usage, *, withheld: bool) -> tuple[Line, ...]:
+def _product_lines(provider: str, tariff: Tariff, usage: Usage, *, withheld: bool) -> tuple[Line, ...]:
     computed = _rounded(tariff.per_compute_second_minor * usage.compute_ms, 1000)
     if withheld:
         return (Line(provider, "compute", computed if tariff.compute_when_withheld else 0),)
@@ -135,8 +136,9 @@ def _rounded(numerator: int, denominator: int) -> int:
     return (2 * numerator + denominator) // (2 * denominator)
 
 
-def _require_payee(provider: str) -> str:
-    if require_name(provider, "a provider") in (EXCHANGE_FEE, TAX):
+def _provider(product: str) -> str:
+    provider = require_name(product.partition(".")[0], "a provider")
+    if provider in (EXCHANGE_FEE, TAX):
         raise MalformedDocument(
             f"no provider is named `{EXCHANGE_FEE}` or `{TAX}`; these are lines of a charge"
         )

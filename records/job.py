@@ -39,14 +39,14 @@ class RecordPin(Part):
 
 
 class WrappedKey(Part):
-    """The key of sealed parameters under one provider's sealing key: base64 of an HPKE ciphertext."""
+    """The key of sealed parameters under one party's sealing key: base64 of an HPKE ciphertext."""
 
     party: str
     wrapped: str
 
 
 class SealedParameters(Part):
-    """The literals of a query for the providers alone; see `sandbox.parameters`."""
+    """The literals of a query for its providers and its buyer alone; see `sandbox.parameters`."""
 
     commitment: str
     ciphertext: str
@@ -57,6 +57,8 @@ class Job(Document):
     """One signed request of a buyer.
 
     Literals may be personal data: `query` has placeholders, and `parameters` what they stand for, sealed.
+    `collections` (sorted) and `products` are all that the query reads: members of these collections, and
+    products that it names itself.
     """
 
     kind: ClassVar[str] = "job"
@@ -65,7 +67,7 @@ class Job(Document):
     idempotency_key: str
     query: str
     parameters: SealedParameters | None = None
-    collection: str | None
+    collections: tuple[str, ...]
     products: tuple[RecordPin, ...]
     purpose: str
     technique: Literal["auto", "local", "secret-sharing"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 from billing import tariff
 from policies import terms as policy
@@ -21,9 +22,13 @@ from records.errors import JobRefused, MalformedDocument, Reason
 from records.job import Charge, Job, OpeningRecord, Technique
 from records.parties import CollectionMembership, PartyRecord, ProductRecord
 from sandbox.gate import costs
+from sandbox.gate.costs import JobCost
+from sandbox.joint.shapes import shapes
+from sandbox.offered import catalogue
 from sandbox.sql import placeholders
-from sandbox.sql.catalogue import Catalogue, ProductFacts, Source, Unit
-from sandbox.sql.plan import MAX_GROUPS, Plan, plan
+from sandbox.sql.catalogue import Catalogue
+from sandbox.sql.plan import Asked, Plan
+from sandbox.sql.planner import MAX_ROWS, plan
 
 JOINT_ASSUMPTION = (
     "Secret sharing among three compute parties: no one of them learns anything about the rows of others, as "
@@ -38,9 +43,12 @@ LIMITS = (
     "Releases of several jobs together are not checked against each other yet (R15).",
 )
 
-
-MAX_PAIRS = 1 << 24
-"""Joint grouping compares all pairs: about ten seconds at this bound."""
+MAX_SHARED_ROWS = 1 << 24
+"""Of one table in shares: what three machines hold in memory."""
+MAX_COMPUTE_MS = 3_600_000
+"""A job that is declared to compute for more than an hour would hold its nodes beyond its own expiry."""
+REMEMBERED = 64
+"""Plans."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,20 +89,16 @@ def derive(job: Job, facts: Facts) -> Derived:
         JobRefused: the planner, the terms of different providers together, or R2 leave no way.
         MalformedDocument: the query does not parse, or a record is not the one that the job pins.
     """
-    products = {pin.name: _pinned(pin.name, pin.record_digest, facts.products) for pin in job.products}
-    terms = {name: policy.parse(record.terms, product=name) for name, record in products.items()}
+    terms = {name: policy.parse(record.terms, product=name) for name, record in _products(job, facts).items()}
     rules = meet(tuple(terms.values()))
-    # The rows of one product are bounded by its terms; those of several by what the buyer asked to pay for.
-    most_rows = min(rules.max_rows, MAX_GROUPS) if len(products) == 1 else job.max_groups
-    derived_plan = plan(
-        job.query, _catalogue(job, products, terms, facts), technique=job.technique, max_groups=most_rows
-    )
-    _require_feasible(derived_plan)
-    if set(derived_plan.products) != set(products):
+    derived_plan = _plan(job, facts, terms, rules)
+    if set(derived_plan.products) != set(terms):
         raise MalformedDocument("`products` are not those that the query reads")
-    providers = tuple(sorted(part.provider for part in derived_plan.parts))
-    seats = _compute_set(derived_plan, facts, job.buyer, tuple(terms.values()), providers)
+    _require_room(derived_plan)
     cost = costs.declared(derived_plan, rules)
+    _require_time(cost)
+    providers = tuple(sorted({part.provider for part in derived_plan.parts}))
+    seats = _compute_set(derived_plan, facts, job.buyer, tuple(terms.values()), providers)
     charge = _charge(
         terms, tariff.Usage(costs.most_cells(derived_plan, rules.max_rows), cost.compute_ms), facts.fees
     )
@@ -107,7 +111,7 @@ def derive(job: Job, facts: Facts) -> Derived:
         compute_set=seats,
         uses=derived_plan.column_uses,
         openings=costs.openings(derived_plan),
-        leaks=(),
+        leaks=derived_plan.leaks,
         technique=derived_plan.technique,
         assumption=JOINT_ASSUMPTION if seats else LOCAL_ASSUMPTION,
         compute_ms=cost.compute_ms,
@@ -118,16 +122,20 @@ def derive(job: Job, facts: Facts) -> Derived:
 
 
 def require_sealed_literals(job: Job) -> None:
-    """Return if the query has placeholders only, and what they stand for is sealed to all its providers.
+    """Return if the query has placeholders only, and what they stand for is sealed to its parties.
+
+    These are the providers of its products, who fill them in, and the buyer, who finishes the result.
 
     Raises:
         MalformedDocument: it has literals, or the sealed parameters are for other parties.
         LimitExceeded, JobRefused: see `sandbox.sql.grammar.parse`.
     """
     sealed_to = tuple(item.party for item in job.parameters.keys) if job.parameters else ()
-    due = providers_of(job) if placeholders.names(job.query) else ()
+    due = tuple(sorted({*providers_of(job), job.buyer})) if placeholders.names(job.query) else ()
     if sealed_to != due:
-        raise MalformedDocument("the literals of a query are sealed to exactly the providers of its products")
+        raise MalformedDocument(
+            "the literals of a query are sealed to exactly the providers of its products, and its buyer"
+        )
 
 
 def providers_of(job: Job) -> tuple[str, ...]:
@@ -175,23 +183,53 @@ def buyer_facts(record: PartyRecord) -> BuyerFacts:
     return BuyerFacts(record.party, record.controller, frozenset(record.affiliates))
 
 
-def _require_feasible(derived_plan: Plan) -> None:
-    if derived_plan.technique == "local":
-        return
-    parts = len(derived_plan.parts)
-    pairs = parts * (parts - 1) // 2 * derived_plan.max_groups**2
-    if pairs > MAX_PAIRS:
+def _plan(job: Job, facts: Facts, terms: Mapping[str, Terms], rules: ReleaseRules) -> Plan:
+    known = catalogue(job.collections, _products(job, facts), terms, facts.memberships)
+    # Rows of one provider are bounded by its terms; those of several by what the buyer asked to pay for.
+    alone = len(providers_of(job)) == 1 and job.technique != "secret-sharing"
+    most_rows = min(rules.max_rows, MAX_ROWS) if alone else job.max_groups
+    return _planned(job.query, known, job.technique, most_rows)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _planned(query: str, known: Catalogue, technique: Asked, most_rows: int) -> Plan:
+    # A node derives a job when it admits it, holds for it and runs it; planning is the slow part.
+    return plan(query, known, technique=technique, max_rows=most_rows)
+
+
+def _require_room(derived_plan: Plan) -> None:
+    rows = max((table.rows for table in shapes(derived_plan.steps, derived_plan.parts)), default=0)
+    if rows > MAX_SHARED_ROWS:
         raise JobRefused(
             (
                 Reason(
                     "planner",
                     "max_groups",
-                    f"{derived_plan.max_groups} groups at each of {parts} providers",
-                    f"{MAX_PAIRS} pairs of groups compared in shares",
-                    f"ask for at most {int((2 * MAX_PAIRS / (parts * (parts - 1))) ** 0.5)} groups",
+                    f"a table of {rows} rows in shares",
+                    f"at most {MAX_SHARED_ROWS} rows",
+                    "ask for fewer groups, join on declared keys, or use products that declare `public.rows`",
                 ),
             )
         )
+
+
+def _require_time(cost: JobCost) -> None:
+    if cost.compute_ms > MAX_COMPUTE_MS:
+        raise JobRefused(
+            (
+                Reason(
+                    "planner",
+                    "compute",
+                    f"{-(-cost.compute_ms // 1000)} s of computing",
+                    f"at most {MAX_COMPUTE_MS // 1000} s",
+                    "ask for fewer groups, group before you join, or filter more at the providers",
+                ),
+            )
+        )
+
+
+def _products(job: Job, facts: Facts) -> dict[str, ProductRecord]:
+    return {pin.name: _pinned(pin.name, pin.record_digest, facts.products) for pin in job.products}
 
 
 def _pinned(name: str, digest: str, products: Mapping[str, ProductRecord]) -> ProductRecord:
@@ -209,27 +247,6 @@ def _pinned(name: str, digest: str, products: Mapping[str, ProductRecord]) -> Pr
             )
         )
     return record
-
-
-def _catalogue(
-    job: Job, products: Mapping[str, ProductRecord], terms: Mapping[str, Terms], facts: Facts
-) -> Catalogue:
-    known = {name: _product_facts(record, terms[name]) for name, record in products.items()}
-    sources = [Source(name, (product,)) for name, product in known.items()]
-    if job.collection is not None:
-        members = sorted(
-            membership.product for membership in facts.memberships if membership.collection == job.collection
-        )
-        if not members or set(members) != set(known):
-            raise MalformedDocument("`products` are not the members of the collection that the job names")
-        sources.append(Source(job.collection, tuple(known[name] for name in members)))
-    return Catalogue(tuple(sources))
-
-
-def _product_facts(record: ProductRecord, terms: Terms) -> ProductFacts:
-    unit: Unit = None if not terms.names_unit else terms.unit_columns or "row"
-    columns = tuple((column.name, column.type) for column in record.columns)
-    return ProductFacts(record.product, record.provider, columns, unit)
 
 
 def _compute_set(
@@ -254,7 +271,7 @@ def _charge(
     terms: Mapping[str, Terms], usage: tariff.Usage, fees: tariff.ExchangeFees, *, withheld: bool = False
 ) -> Charge:
     tariffs = {
-        each.provider: tariff.Tariff(
+        each.product: tariff.Tariff(
             each.price.currency,
             each.price.per_use,
             each.price.per_cell,

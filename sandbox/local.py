@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 
 from billing import log, trial_balance
+from connectors.sources import Source
 from policies import terms as policy
 from policies.terms import Terms
 from records import clock
@@ -30,7 +31,6 @@ from sandbox.exchange.exchange import Exchange, ExchangeSettings
 from sandbox.identity import Identity
 from sandbox.link.mesh import MemoryMesh, Mesh
 from sandbox.node.node import Node, NodeSettings
-from sandbox.node.products import Source
 from sandbox.store import Store
 
 EXCHANGE = "exchange"
@@ -57,10 +57,10 @@ class LocalCluster:
     ) -> None:
         """Start the parties and offer every table under its terms.
 
-        `providers`: provider → table → DataFrame, Arrow table or file. `terms`: the same names → mapping or
-        YAML/JSON file; a table without terms is refused. `collections`: name → products. `folder` is where
-        the parties' stores are left, to be looked at: a cluster is not opened again, its keys go with it.
-        Without it they lie in a temporary folder.
+        `providers`: provider → table → DataFrame, Arrow table, file or other source. `terms`: the same names
+        → mapping or YAML/JSON file; a table without terms is refused. `collections`: name → products.
+        `folder` is where the parties' stores are left, to be looked at: a cluster is not opened again, its
+        keys go with it. Without it they lie in a temporary folder.
 
         Raises:
             MalformedDocument: terms are missing or do not parse.

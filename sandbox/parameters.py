@@ -1,8 +1,11 @@
-"""The literals of a job, sealed to its providers: the exchange plans and prices without them.
+"""The literals of a job, sealed to its providers and its buyer: the exchange plans and prices without them.
+
+Providers fill them into what their engines run; the buyer's own copy finishes a result that was computed in
+shares, also in a process that was not there when the job was drafted.
 
     plaintext  = canonical JSON {salt, values, padding}, a multiple of 256 bytes
-    ciphertext = nonce ‖ AES-256-GCM(key, plaintext), once for all providers
-    keys       = for every provider, HPKE(its registered sealing key, key)
+    ciphertext = nonce ‖ AES-256-GCM(key, plaintext), once for all of them
+    keys       = for each of them, HPKE(its registered sealing key, key)
 
 The signed job holds a salted commitment to the values too: AES-GCM alone would let a buyer give two
 providers two keys under which one ciphertext opens differently.
@@ -30,8 +33,8 @@ NONCE_BYTES = 12
 PADDED_TO_BYTES = 256
 
 
-def seal(values: Sequence[str], providers: Mapping[str, bytes], job_id: str) -> SealedParameters:
-    """Return `values` sealed to `providers` (name → registered public sealing key), bound to the job."""
+def seal(values: Sequence[str], parties: Mapping[str, bytes], job_id: str) -> SealedParameters:
+    """Return `values` sealed to `parties` (name → registered public sealing key), bound to the job."""
     opening = Opening(secrets.token_bytes(SALT_BYTES), list(values))
     key, nonce = secrets.token_bytes(KEY_BYTES), secrets.token_bytes(NONCE_BYTES)
     ciphertext = nonce + AESGCM(key).encrypt(nonce, _encode(opening), _info(job_id, ""))
@@ -43,7 +46,7 @@ def seal(values: Sequence[str], providers: Mapping[str, bytes], job_id: str) -> 
                 party=name,
                 wrapped=base64.b64encode(hpke.seal(key, public, _info(job_id, name))).decode(),
             )
-            for name, public in sorted(providers.items())
+            for name, public in sorted(parties.items())
         ),
     )
 

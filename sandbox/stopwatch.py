@@ -6,6 +6,9 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class Stopwatch:
@@ -23,6 +26,15 @@ class Stopwatch:
             yield
         finally:
             self._spent_s[name] += time.perf_counter() - started
+
+    def measure_each(self, name: str, items: Iterator[T]) -> Iterator[T]:
+        """Yield `items`, and add to `name` the time that they take to come, not what is done with them."""
+        while True:
+            with self.measure(name):
+                item = next(items, None)
+            if item is None:
+                return
+            yield item
 
     def milliseconds(self) -> dict[str, int]:
         """Return {`<name>_ms`: whole milliseconds}."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from html import escape
 from pathlib import Path
 from typing import Any, Literal
@@ -10,18 +10,17 @@ from typing import Any, Literal
 import pandas as pd
 import pyarrow as pa
 
-from policies import terms as policy
-from policies.wording import in_words
 from records.document import Signed
 from records.errors import MalformedDocument
 from records.job import Job, Quote, ReleaseToken
 from records.money import Money
-from records.parties import ProductRecord
 from sandbox import receipt as receipts
 from sandbox.buyer.loop import LoopThread
 from sandbox.buyer.opening import OpenedResult
+from sandbox.buyer.products import Product
 from sandbox.buyer.session import DEFAULT_MAX_GROUPS, BuyerSession
-from sandbox.buyer.twin import DEFAULT_ROWS, twin
+from sandbox.derivation import Derived
+from sandbox.explain.explanation import Explanation, explain
 from sandbox.lifecycle import TERMINAL, State
 from sandbox.ports import JobEvent
 
@@ -61,7 +60,9 @@ class Buyer:
     ) -> BuyerJob:
         """Return a job for `query`; nothing is sent before `quote`, `submit` or `run`.
 
-        `max_groups` bounds the groups of a joint result, `max_price` (minor units) the price of any quote.
+        `max_groups` bounds what is computed over several providers: at most so many rows are released, and of
+        a table whose provider declares no `public.rows`, at most so many enter shares. `max_price` (minor
+        units) bounds the price of any quote.
 
         Raises:
             UnknownObject, MalformedDocument, JobRefused: the query cannot be one.
@@ -97,60 +98,13 @@ class Buyer:
         self._on_close()
 
 
-class Product:
-    """A product on offer."""
-
-    def __init__(self, record: ProductRecord) -> None:
-        """Read what `record` says."""
-        self._record = record
-        self._terms = policy.parse(record.terms)
-
-    @property
-    def name(self) -> str:
-        """`provider.table`."""
-        return self._record.product
-
-    @property
-    def schema(self) -> dict[str, str]:
-        """Column name → type."""
-        return {column.name: column.type for column in self._record.columns}
-
-    @property
-    def terms(self) -> tuple[str, ...]:
-        """The terms of use, in words."""
-        return in_words(self._terms)
-
-    @property
-    def price(self) -> dict[str, int | str]:
-        """The tariff: currency, and minor units per use, cell and compute second."""
-        price = self._terms.price
-        return {
-            "currency": price.currency,
-            "per_use": price.per_use,
-            "per_cell": price.per_cell,
-            "per_compute_second": price.per_compute_second,
-        }
-
-    def twin(self, rows: int = DEFAULT_ROWS) -> pd.DataFrame:
-        """Return made-up rows of this schema to try queries on; they say nothing about the data."""
-        frame: pd.DataFrame = twin(self._record, self._terms, rows).to_pandas()
-        return frame
-
-    def __repr__(self) -> str:
-        return f"Product({self.name})"
-
-    def _repr_html_(self) -> str:
-        columns = "".join(f"<li>{escape(name)} {escape(kind)}</li>" for name, kind in self.schema.items())
-        words = "".join(f"<li>{escape(sentence)}</li>" for sentence in self.terms)
-        return f"<b>{escape(self.name)}</b><ul>{columns}</ul>Terms<ul>{words}</ul>"
-
-
 class QuoteView:
     """A signed, expiring price for one job. Asking for it cost nothing."""
 
-    def __init__(self, signed: Signed[Quote]) -> None:
-        """Show what `signed` says."""
+    def __init__(self, signed: Signed[Quote], plan: Callable[[], Explanation]) -> None:
+        """Show what `signed` says; `plan` explains how the job is computed."""
         self.signed = signed
+        self._plan = plan
         self._quote = signed.document
 
     @property
@@ -203,8 +157,16 @@ class QuoteView:
         """Declared bytes between nodes."""
         return self._quote.wire_bytes
 
+    @property
+    def plan(self) -> Explanation:
+        """The plan as nodes: who computes what, who learns what, rounds, bytes and seconds."""
+        return self._plan()
+
     def explain(self) -> str:
-        """Return the quote as text."""
+        """Return the quote and its plan, a tree, as text."""
+        return f"{self._summary()}\n\n{self.plan}"
+
+    def _summary(self) -> str:
         quote = self._quote
         lines = [
             f"technique   {quote.technique}",
@@ -226,7 +188,7 @@ class QuoteView:
         return f"Quote(at most {self.price}, {self.technique})"
 
     def _repr_html_(self) -> str:
-        return f"<pre>{escape(self.explain())}</pre>"
+        return f"<pre>{escape(self._summary())}</pre>"
 
 
 class ReceiptView:
@@ -309,7 +271,21 @@ class BuyerJob:
             JobRefused: with every reason; nothing was charged.
         """
         self._loop.run(self._session.submit(self._job))
-        return QuoteView(self._loop.run(self._session.quoted(self.id)))
+        signed = self._loop.run(self._session.quoted(self.id))
+        return QuoteView(
+            signed, lambda: self._explained(self._session.derived(self._job.document, signed.document))
+        )
+
+    def explain(self) -> Explanation:
+        """Return how the job would be computed, from the catalogue alone: nothing is submitted or charged.
+
+        Raises:
+            JobRefused: the planner, or the terms of several providers together, leave no way.
+        """
+        return self._explained(self._session.planned(self._job.document))
+
+    def _explained(self, deriving: Coroutine[Any, Any, Derived]) -> Explanation:
+        return explain(self._loop.run(deriving), self._job.document.buyer)
 
     def submit(self, *, max_price: Money | int | None = None) -> str:
         """Get a quote and accept it, without waiting for the result; return the job's id.

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from mpc.sharing import decode, from_bytes, reconstruct
+from mpc.sharing import from_bytes, reconstruct
 from records import canonical
 from records.document import Signed
 from records.errors import EvidenceError
 from records.job import AttemptKeys, KeyHandout, Quote, ReleaseToken, SealedResult
 from records.keys import VerifyingKey
-from sandbox.gate.layout import Layout
-from sandbox.gate.shares import outputs_over
+from sandbox.gate.layout import Layout, suppressed_cells, words_by_column
 from sandbox.hpke import SealingKey
 from sandbox.outcome import agreed_outcome
 from sandbox.ports import ReleasedResult
 from sandbox.sealing import SealContext, open_share
+from sandbox.sql.columns import Words, decode_numbers, decode_payload
 from sandbox.sql.finish import finish
-from sandbox.sql.keys import decode_keys
-from sandbox.sql.plan import Plan
+from sandbox.sql.plan import Plan, ResultColumn
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +80,9 @@ def open_result(
     release: VerifiedRelease,
     ciphertexts: Mapping[tuple[str, int], bytes],
     buyer: SealingKey,
+    literals: Sequence[str] = (),
 ) -> OpenedResult:
-    """Return the buyer's table from the fetched sealed shares.
+    """Return the buyer's table from the fetched sealed shares; `literals` are the placeholders' of the query.
 
     Raises:
         EvidenceError: a share does not open, or two holders of one share delivered different ones.
@@ -104,7 +105,7 @@ def open_result(
     shares = {index: next(iter(copies.values())) for index, copies in opened.items()}
     if plan.technique == "local":
         return _local(shares)
-    return _joint(plan, shares)
+    return _joint(plan, shares, literals)
 
 
 def _require_as_signed(release: VerifiedRelease, ciphertexts: Mapping[tuple[str, int], bytes]) -> None:
@@ -128,7 +129,7 @@ def _local(shares: Mapping[int, bytes]) -> OpenedResult:
     return OpenedResult(table.replace_schema_metadata(None), suppressed)
 
 
-def _joint(plan: Plan, shares: Mapping[int, bytes]) -> OpenedResult:
+def _joint(plan: Plan, shares: Mapping[int, bytes], literals: Sequence[str]) -> OpenedResult:
     if set(shares) != {0, 1, 2}:
         raise EvidenceError("a joint result is three shares")
     layout = Layout.of(plan)
@@ -136,23 +137,25 @@ def _joint(plan: Plan, shares: Mapping[int, bytes]) -> OpenedResult:
     if not np.isin(words[:, 0], (0, 1)).all():
         raise EvidenceError("the opened shares do not make a result")
     words = words[words[:, 0] == 1]
-    keys_end = 1 + layout.key_words
-    measures_end = keys_end + layout.measures
     cell_shown, any_value = {}, {}
     for position, support in enumerate(plan.supports):
-        cell_shown[support.name] = words[:, measures_end + 2 * position] == 1
-        any_value[support.name] = words[:, measures_end + 2 * position + 1] == 1
-    everywhere = np.ones(len(words), dtype=bool)
-    measures = {}
-    for position, measure in enumerate(plan.measures):
-        visible = cell_shown.get(measure.support, everywhere)
-        if measure.function != "count":
-            visible = visible & any_value.get(measure.support, everywhere)
-        column = decode(np.ascontiguousarray(words[:, keys_end + position]))
-        measures[measure.name] = pa.array(column, pa.int64(), mask=~visible)
-    keys = decode_keys(words[:, 1:keys_end], plan.keys)
-    suppressed = sum(int((~shown).sum()) * outputs_over(plan, name) for name, shown in cell_shown.items())
-    return OpenedResult(finish(plan, keys, measures), suppressed)
+        place = 1 + layout.words + 2 * position
+        cell_shown[support.name], any_value[support.name] = words[:, place] == 1, words[:, place + 1] == 1
+    columns = {}
+    for column, places in words_by_column(plan):
+        array = _column(column, words[:, places])
+        if column.support is not None:
+            visible = cell_shown[column.support] & any_value[column.support]
+            array = pc.if_else(pa.array(visible), array, pa.scalar(None, array.type))
+        columns[column.name] = array
+    return OpenedResult(finish(plan, columns, literals), suppressed_cells(plan, cell_shown))
+
+
+def _column(column: ResultColumn, words: Words) -> pa.Array:
+    """Return a column of the released table: a payload, or numbers divided by their scale."""
+    if column.kind == "payload":
+        return decode_payload(words, column.type)
+    return decode_numbers(np.ascontiguousarray(words[:, 0]).view(np.int64), column.type, column.scale)
 
 
 def _release_keys(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal, TypeVar
@@ -28,13 +28,12 @@ from records.parties import CollectionMembership, PartyRecord, ProductRecord
 from sandbox import parameters
 from sandbox.buyer import evidence
 from sandbox.buyer.opening import OpenedResult, open_result, verify_release
-from sandbox.derivation import Derived, Facts, derive
+from sandbox.derivation import Derived, Facts, derive, providers_of
 from sandbox.identity import Identity
 from sandbox.lifecycle import TERMINAL, State
 from sandbox.ports import Caller, ExchangePort, JobEvent, JobView
 from sandbox.receipt import ExchangeKeys
-from sandbox.sql import placeholders
-from sandbox.sql.query import source_name
+from sandbox.sql import names, placeholders
 from sandbox.wire.transfer import collect
 
 JOB_TTL = timedelta(hours=1)
@@ -123,24 +122,21 @@ class BuyerSession:
         """
         listing = await self.listing()
         template, values = placeholders.extract(query)
-        name = source_name(template)
-        members = tuple(member.product for member in listing.collections.get(name, ()))
-        if not members and name not in listing.products:
-            raise UnknownObject("the query names no product or collection on offer; see `products()`")
+        collections, products = _read(listing, names.source_names(template))
         now = self._now()
         job_id = ids.uuid7(now, secrets.token_bytes)
         pins = tuple(
-            RecordPin(name=product, record_digest=listing.products[product].digest)
-            for product in sorted(members or (name,))
+            RecordPin(name=product, record_digest=listing.products[product].digest) for product in products
         )
+        sealed_to = sealing_keys(listing, products, self._identity)
         job = Job(
             environment=self.keys.environment,
             job_id=job_id,
             buyer=self._identity.party,
             idempotency_key=secrets.token_hex(16),
             query=template,
-            parameters=parameters.seal(values, _sealing_keys(listing, pins), job_id) if values else None,
-            collection=name if members else None,
+            parameters=parameters.seal(values, sealed_to, job_id) if values else None,
+            collections=collections,
             products=pins,
             purpose=purpose,
             technique=technique,
@@ -289,8 +285,9 @@ class BuyerSession:
         ciphertexts = {
             (blob.node, blob.index): data for blob, data in zip(released.blobs, fetched, strict=True)
         }
+        literals = parameters.unseal(job.document, me.party, me.sealing_keys)
         return await asyncio.to_thread(
-            open_result, derived.plan, release, ciphertexts, evidence.result_key(quote.document, me)
+            open_result, derived.plan, release, ciphertexts, evidence.result_key(quote.document, me), literals
         )
 
     async def token(self, job_id: str) -> ReleaseToken:
@@ -306,17 +303,25 @@ class BuyerSession:
         """Return the buyer's account."""
         return canonical.decode(await self._exchange.statement(self._caller))
 
+    async def planned(self, job: Job) -> Derived:
+        """Derive a job from the catalogue alone, without a quote: its charge lacks all fees.
+
+        The compute set is the one that the exchange will name, unless parties come or go until then.
+        """
+        listing = await self.listing()
+        parties = {name: item.document for name, item in listing.parties.items()}
+        concerned = {*providers_of(job), *(name for name, each in parties.items() if each.role == "notary")}
+        known = {name: parties[name] for name in sorted(concerned)} | {
+            job.buyer: self._identity.record.document
+        }
+        return derive(job, _facts(listing, job, known, ExchangeFees(0, 0)))
+
     async def derived(self, job: Job, quote: Quote) -> Derived:
         """Derive a job as every node does, with the seats that the quote names."""
         listing = await self.listing()
-        names = {job.buyer, *quote.nodes}
-        facts = Facts(
-            parties={name: listing.parties[name].document for name in sorted(names)},
-            products={name: item.document for name, item in listing.products.items()},
-            memberships=listing.collections.get(job.collection or "", ()),
-            fees=ExchangeFees(quote.fee_basis_points, quote.tax_basis_points),
-        )
-        return derive(job, facts)
+        parties = {name: listing.parties[name].document for name in sorted({job.buyer, *quote.nodes})}
+        fees = ExchangeFees(quote.fee_basis_points, quote.tax_basis_points)
+        return derive(job, _facts(listing, job, parties, fees))
 
     async def _reach(self, job_id: str, wanted: set[State]) -> JobView:
         """Wait until a job is in one of `wanted`, or settled, or ended."""
@@ -329,14 +334,46 @@ class BuyerSession:
         return view
 
 
-def _sealing_keys(listing: Listing, products: Iterable[RecordPin]) -> dict[str, bytes]:
-    """Return the public sealing keys of the providers of `products`, by name."""
+def _facts(listing: Listing, job: Job, parties: Mapping[str, PartyRecord], fees: ExchangeFees) -> Facts:
+    return Facts(
+        parties=parties,
+        products={name: item.document for name, item in listing.products.items()},
+        memberships=[item for name in job.collections for item in listing.collections.get(name, ())],
+        fees=fees,
+    )
+
+
+def _read(listing: Listing, sources: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the collections that a query names, and all products that it reads, both sorted.
+
+    Raises:
+        UnknownObject: it names something that is not on offer.
+    """
+    collections, products = [], set()
+    for name in sources:
+        if name in listing.collections:
+            collections.append(name)
+            products |= {member.product for member in listing.collections[name]}
+        elif name in listing.products:
+            products.add(name)
+        else:
+            raise UnknownObject("the query names no product or collection on offer; see `products()`")
+    return tuple(sorted(collections)), tuple(sorted(products))
+
+
+def sealing_keys(listing: Listing, products: Iterable[str], buyer: Identity) -> dict[str, bytes]:
+    """Return the public sealing keys of the providers of `products` and of the buyer itself, by name.
+
+    The buyer's own is taken from its own identity: an exchange could list another one.
+    """
+    providers = {listing.products[name].document.provider for name in products}
+    records = {name: listing.parties[name].document for name in providers}
+    records[buyer.party] = buyer.record.document
     keys = {}
-    for provider in {listing.products[pin.name].document.provider for pin in products}:
-        sealing_key = listing.parties[provider].document.sealing_key
-        if sealing_key is None:
-            raise EvidenceError(f"the record of `{provider}` names no sealing key")
-        keys[provider] = bytes.fromhex(sealing_key)
+    for name, record in records.items():
+        if record.sealing_key is None:
+            raise EvidenceError(f"the record of `{name}` names no sealing key")
+        keys[name] = bytes.fromhex(record.sealing_key)
     return keys
 
 

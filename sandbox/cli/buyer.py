@@ -28,9 +28,11 @@ def result_file(text: str) -> Path:
     return path
 
 
-Query = Annotated[str, typer.Argument(metavar="SQL", help="One SELECT over a product or a collection.")]
+Query = Annotated[str, typer.Argument(metavar="SQL", help="One SELECT over products and collections.")]
 Purpose = Annotated[str, typer.Option(help="What the result is for; the terms list what is allowed.")]
-MaxGroups = Annotated[int, typer.Option(min=1, help="The most groups of a joint result.")]
+MaxGroups = Annotated[
+    int, typer.Option(min=1, help="The most rows of a joint result, and of a table without declared rows.")
+]
 Asked = Annotated[Technique, typer.Option(help="How values are computed.")]
 Out = Annotated[
     Path | None, typer.Option(parser=result_file, metavar="FILE", help="Result: .csv or .parquet.")
@@ -77,9 +79,26 @@ def quote(
         show("asking every node", 0)
         job = own.buyer().sql(query, purpose=purpose, technique=technique, max_groups=max_groups)
         quoted = job.quote()
-    output.answer(
-        {"job": job.id, "quote": quoted.signed.document.to_json()}, f"job         {job.id}", quoted.explain()
-    )
+        document = {"job": job.id, "quote": quoted.signed.document.to_json(), "plan": quoted.plan.to_json()}
+        said = quoted.explain()
+    output.answer(document, f"job         {job.id}", said)
+
+
+def explain(
+    query: Query,
+    as_folder: options.As,
+    max_groups: MaxGroups = 256,
+    technique: Asked = "auto",
+    passphrase_file: options.PassphraseFile = None,
+) -> None:
+    """Show how a query would be computed: who computes and learns what. No job is submitted."""
+    from sandbox.cli.folder import member
+
+    with member(as_folder, passphrase_file) as own:
+        # The purpose is judged when a job is submitted; this one never is.
+        job = own.buyer().sql(query, purpose="explain", technique=technique, max_groups=max_groups)
+        plan = job.explain()
+    output.answer({"plan": plan.to_json()}, str(plan))
 
 
 def run(

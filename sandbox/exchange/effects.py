@@ -92,7 +92,7 @@ class JobEffects:
         )
         with self._store.begin() as connection:
             jobs.keep(connection, job.job_id, "admission", 0, answers)
-            self._quoting.fix_parties(connection, job.job_id, request)
+            self._quoting.fix_records(connection, job.job_id, request)
         if any(signed.document.effect != "permit" for signed in admissions.values()):
             return await self.end(job, State.REFUSED, reasons)
         return Outcome(State.ADMITTED, _nothing)

@@ -273,7 +273,7 @@ def keep(
 
 
 def documents(connection: Connection, job_id: str, kind: str, attempt: int) -> dict[str, bytes]:
-    """Return {party: envelope} of one kind of document of a job."""
+    """Return {party: envelope} of one kind of document of a job; of a membership by `collection/product`."""
     rows = connection.execute(
         select(job_document.c.party, job_document.c.envelope)
         .where(

@@ -13,13 +13,14 @@ from records.document import Signed
 from records.errors import JobRefused, Reason, UnknownObject
 from records.job import Job, Quote, RecordPin
 from records.keys import Signer
-from records.parties import PartyRecord, ProductRecord
+from records.parties import CollectionMembership, PartyRecord, ProductRecord
 from sandbox.derivation import LIMITS, Derived, Facts, derive, providers_of
 from sandbox.exchange import jobs, parties, registrations
 from sandbox.ports import AdmissionRequest
 
 QUOTE_TTL = timedelta(minutes=10)
 PARTY_RECORD = "party-record"
+MEMBERSHIP = "membership"
 REMEMBERED = 256
 
 
@@ -36,7 +37,7 @@ class Quoting:
     def derive(self, connection: Connection, job_id: str) -> tuple[Derived, AdmissionRequest]:
         """Return what the job comes to, and the request that lets every node derive the same.
 
-        Once `fix_parties` has run, neither later registrations nor enrolments change the answer.
+        Once `fix_records` has run, neither later registrations nor enrolments change the answer.
 
         Raises:
             JobRefused: there is no way to run it.
@@ -51,11 +52,15 @@ class Quoting:
             else _parties(connection, signed.document)
         )
         products = [_product(connection, pin, must_be_newest=not fixed) for pin in signed.document.products]
-        name = signed.document.collection
-        members = registrations.members(connection, name) if name else []
-        if fixed:  # who joined the collection since then is no part of this job
-            pinned = {pin.name for pin in signed.document.products}
-            members = [member for member in members if member.document.product in pinned]
+        if fixed:  # who joined a collection since then is no part of this job
+            kept = jobs.documents(connection, job_id, MEMBERSHIP, 0)
+            members = [CollectionMembership.unverified(envelope) for envelope in kept.values()]
+        else:
+            members = [
+                member
+                for collection in signed.document.collections
+                for member in registrations.members(connection, collection)
+            ]
         facts = Facts(
             parties={record.document.party: record.document for record in records},
             products={record.document.product: record.document for record in products},
@@ -77,10 +82,13 @@ class Quoting:
         return answer
 
     @staticmethod
-    def fix_parties(connection: Connection, job_id: str, request: AdmissionRequest) -> None:
-        """Keep the party records that the nodes were asked with; from now on the job derives from these."""
+    def fix_records(connection: Connection, job_id: str, request: AdmissionRequest) -> None:
+        """Keep the records that the nodes were asked with; from now on the job derives from these."""
         records = [(PartyRecord.unverified(item).document.party, item) for item in request.party_records]
         jobs.keep(connection, job_id, PARTY_RECORD, 0, records)
+        members = [(CollectionMembership.unverified(item).document, item) for item in request.memberships]
+        named = [(f"{member.collection}/{member.product}", item) for member, item in members]
+        jobs.keep(connection, job_id, MEMBERSHIP, 0, named)
 
     def quote(self, connection: Connection, job_id: str, now: datetime) -> Signed[Quote]:
         """Return a signed quote that expires in `QUOTE_TTL`.

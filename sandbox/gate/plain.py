@@ -1,21 +1,22 @@
-"""The gate at a provider's own node: the same rules as in shares, on its own partial aggregates."""
+"""The gate at a provider's own node: the same rules as in shares, on its own rows."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from policies.disclosure import MinUnits
 from policies.meet import ReleaseRules
-from sandbox.gate.shares import outputs_over
+from records.errors import LimitExceeded
+from sandbox.gate.layout import Mask, require_counted, supports_of, suppressed_cells
 from sandbox.sql.finish import finish
-from sandbox.sql.partials import require_rows
-from sandbox.sql.plan import Output, Plan
+from sandbox.sql.plan import Plan, Support, cells
 
-Mask = npt.NDArray[np.bool_]
+Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,66 +28,69 @@ class PlainResult:
     suppressed: int
 
 
-def gate(plan: Plan, rules: ReleaseRules, part: pa.Table) -> PlainResult | None:
+def gate(plan: Plan, rules: ReleaseRules, part: pa.Table, literals: Sequence[str] = ()) -> PlainResult | None:
     """Apply the release rules to the one part of a local plan and finish it; None: the result is withheld.
 
     Raises:
-        LimitExceeded: more rows than the plan allows, or a sum that does not fit 64 bits.
+        LimitExceeded: more rows than the plan allows, or a value that does not fit its type.
+        MalformedDocument: the plan does not count the units that the rules protect.
     """
-    require_rows(plan, part)
-    if plan.kind == "rows":
-        table = finish(plan, [part[f"k{i}"].combine_chunks() for i in range(len(plan.keys))], {})
-        return _released(PlainResult(table, table.num_rows * table.num_columns, 0), rules)
-    shown = _holds(rules.group_rule, _counts(part, "u"))
+    require_counted(plan, rules)
+    if part.num_rows > plan.max_rows:
+        raise LimitExceeded("a provider has more rows for this query than the plan allows")
+    sources = plan.units if rules.min_units else ()
+    shown = np.ones(part.num_rows, dtype=bool)
+    for columns in sources:
+        shown &= _where(rules.group_rule.holds, part, columns)
     part = part.filter(pa.array(shown))
-    cell_shown = {
-        support.name: _cell_shown(rules.group_rule, _counts(part, support.name)) for support in plan.supports
-    }
-    measures = {}
-    for measure in plan.measures:
-        column = part[measure.name].combine_chunks()
-        hidden = ~cell_shown.get(measure.support, np.ones(part.num_rows, dtype=bool))
-        measures[measure.name] = pa.array(column.to_pylist(), column.type, mask=hidden)
-    keys = [part[f"k{index}"].combine_chunks() for index in range(len(plan.keys))]
-    table, kept = _finished(plan, keys, measures)
-    suppressed = sum(
-        int((~visible[kept]).sum()) * outputs_over(plan, name) for name, visible in cell_shown.items()
-    )
-    cells = table.num_rows * table.num_columns - suppressed
-    return _released(PlainResult(table, cells, suppressed), rules)
-
-
-def _finished(
-    plan: Plan, keys: list[pa.Array], measures: dict[str, pa.Array]
-) -> tuple[pa.Table, npt.NDArray[np.int64]]:
-    """Finish the table; return with it which groups are left: LIMIT drops cells that are not counted."""
-    groups = len(keys[0]) if keys else len(next(iter(measures.values())))
-    numbered = Output("group", "BIGINT", (f"k{len(keys)}",))
-    table = finish(
-        replace(plan, outputs=(*plan.outputs, numbered)), [*keys, pa.array(np.arange(groups))], measures
-    )
-    kept: npt.NDArray[np.int64] = table.column(len(plan.outputs)).to_numpy()
-    return table.remove_column(len(plan.outputs)), kept
-
-
-def _released(result: PlainResult, rules: ReleaseRules) -> PlainResult | None:
-    if result.cells == 0 or not rules.size_rule.holds(result.table.num_rows):
+    cell_shown = {support.name: _cell_shown(support, rules, part) for support in plan.supports}
+    values = {support.name: _integers(part, support.values) > 0 for support in plan.supports}
+    released = {}
+    for column in plan.columns:
+        array = part[column.name].combine_chunks()
+        if column.support is not None:
+            visible = cell_shown[column.support] & values[column.support]
+            array = pc.if_else(pa.array(visible), array, pa.scalar(None, array.type))
+        released[column.name] = array
+    table = finish(plan, released, literals)
+    suppressed = _suppressed(plan, cell_shown, part.num_rows, table)
+    result = PlainResult(table, cells(plan, table.num_rows, suppressed), suppressed)
+    if result.cells == 0 or not rules.size_rule.holds(table.num_rows):
         return None
     return result
 
 
-def _holds(rule: MinUnits, counts: npt.NDArray[np.int64]) -> Mask:
-    # Of one provider alone: without it, the cell is empty.
-    return counts >= rule.threshold
-
-
-def _cell_shown(rule: MinUnits, counts: npt.NDArray[np.int64]) -> Mask:
-    shown: Mask = (counts == 0) | (counts >= rule.threshold)
+def _cell_shown(support: Support, rules: ReleaseRules, part: pa.Table) -> Mask:
+    shown = np.ones(part.num_rows, dtype=bool)
+    for columns in support.units if rules.min_units else ():
+        shown &= _where(rules.value_rule.holds, part, columns)
     return shown
 
 
-def _counts(part: pa.Table, name: str) -> npt.NDArray[np.int64]:
-    counts: npt.NDArray[np.int64] = (
-        part[name].combine_chunks().cast(pa.int64()).to_numpy(zero_copy_only=False)
-    )
+def _where(holds: Callable[[Sequence[int]], bool], part: pa.Table, columns: Sequence[str]) -> Mask:
+    """Return in which rows a rule holds of the counts, one for each provider; equal counts are asked once."""
+    counts = np.stack([_integers(part, name) for name in columns], axis=1)
+    different, row_of = np.unique(counts, axis=0, return_inverse=True)
+    held = np.array([holds(row) for row in different.tolist()], dtype=bool)
+    return held[row_of]
+
+
+def _suppressed(plan: Plan, cell_shown: dict[str, Mask], rows: int, table: pa.Table) -> int:
+    """Return how many cells of the finished table are suppressed.
+
+    Where HAVING or LIMIT dropped rows, of the hidden cells of an output at most as many are left as are null.
+    """
+    if table.num_rows == rows:
+        return suppressed_cells(plan, cell_shown)
+    left = 0
+    for position, output in enumerate(plan.outputs):
+        names = supports_of(plan, output.columns)
+        if names:
+            visible = np.logical_and.reduce([cell_shown[name] for name in names])
+            left += min(int((~visible).sum()), table.column(position).null_count)
+    return left
+
+
+def _integers(part: pa.Table, name: str) -> Integers:
+    counts: Integers = part[name].combine_chunks().cast(pa.int64()).to_numpy(zero_copy_only=False)
     return counts

@@ -1,41 +1,40 @@
 """The gate on shares: no count, mask or value is opened on the way.
 
-Run by all three compute parties on the providers' padded blocks. They learn two numbers, the rows and cells
-that are released (which the bill tells anyway), and nothing else; the buyer opens what is shown. The rules
-are those of `policies.disclosure`, and a test holds both equal on random inputs.
+Run by all three compute parties on the last table of a plan's program. They learn two numbers, the rows and
+cells that are released (which the bill tells anyway), and nothing else; the buyer opens what is shown. The
+rules are those of `policies.disclosure`, and a test holds both equal on random inputs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
-from mpc.comparison import at_least
-from mpc.conversion import all_of, any_of, negate
+from mpc.comparison import at_least, equal_zero
+from mpc.conversion import all_of, any_of, bits_to_arithmetic, negate, words_to_arithmetic
 from mpc.multiplication import constant, multiply
 from mpc.opening import open_to_buyer, open_to_parties
 from mpc.party import Party
-from mpc.relational.groupby import GroupBlock, union_group_by
+from mpc.relational.bit_columns import packed_bits
 from mpc.relational.shuffle import shuffle
-from mpc.sharing import Arithmetic, concatenate, decode, stack
+from mpc.sharing import Arithmetic, Boolean, concatenate, decode, stack
 from policies.disclosure import MinUnits
 from policies.meet import ReleaseRules
-from sandbox.gate.layout import RELEASED_SIZE, RESULT, Layout
+from sandbox.gate.layout import (
+    RELEASED_SIZE,
+    RESULT,
+    Layout,
+    counts_by_providers,
+    outputs_by_supports,
+    require_counted,
+)
+from sandbox.joint.run import JointInput, Ran, run
+from sandbox.joint.shapes import shapes
+from sandbox.joint.tables import SharedTable
 from sandbox.sql.plan import Plan
-
-
-@dataclass(frozen=True, slots=True)
-class JointInput:
-    """One provider's block in shares: `table` as `Layout.input_shape`, and `faulty` (1,).
-
-    `faulty` is 1 where the provider could not put its groups in (too many, a text too long, a sum too large):
-    the whole result is then withheld, and nobody learns whose fault it was.
-    """
-
-    table: Arithmetic
-    faulty: Arithmetic
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,34 +46,31 @@ class Gated:
     shares: tuple[bytes, bytes] | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """Shares of 0 and 1: the rows that are shown (n,), cells by support (s, n), and those with a value."""
+
+    rows: Arithmetic
+    cells: Arithmetic
+    values: Arithmetic
+
+
 def gate(party: Party, plan: Plan, rules: ReleaseRules, inputs: Sequence[JointInput]) -> Gated:
-    """Group jointly, apply the release rules, open the size, and prepare the result for the buyer.
+    """Run the plan's program on the inputs of its parts, in order, and apply the release rules to its result.
+
+    Then open the size, and prepare the result for the buyer.
 
     Raises:
         EvidenceError: an opening that the manifest lacks; two holders of a share that differ.
+        MalformedDocument: the plan does not count the units that the rules protect.
     """
-    layout = Layout.of(plan)
-    groups = union_group_by(party, [_block(item.table, index, layout) for index, item in enumerate(inputs)])
-    keys = concatenate([item.table[:, -layout.key_words :] for item in inputs]) if layout.key_words else None
-    sound = negate(party, any_of(party, stack([item.faulty for item in inputs])))
-    shown = all_of(
-        party,
-        stack(
-            [
-                groups.first,
-                meets(party, rules.group_rule, groups.units_by_provider),
-                sound.map(lambda words: np.broadcast_to(words, (layout.rows,)).copy()),
-            ]
-        ),
-    )
-    supports = [
-        _support(party, rules.group_rule, groups.measures, shown, index, layout)
-        for index in range(layout.supports)
-    ]
-    rows, cells = _open_size(party, plan, shown, [support[0] for support in supports])
-    if cells == 0 or rows > min(rules.max_rows, plan.max_groups):
+    require_counted(plan, rules)
+    ran = run(party, plan.steps, shapes(plan.steps, plan.parts), inputs)
+    shown = _shown(party, plan, rules.group_rule, ran)
+    rows, cells = _open_size(party, plan, shown)
+    if cells == 0 or rows > min(rules.max_rows, plan.max_rows):
         return Gated(0, 0, None)
-    columns = _masked(party, plan, shown, keys, groups.measures, supports)
+    columns = _masked(party, plan, ran.table, shown)
     result = stack(list(shuffle(party, columns)), axis=1)
     shares = open_to_buyer(party, result, RESULT)
     party.finish()
@@ -86,6 +82,8 @@ def meets(party: Party, rule: MinUnits, counts: Arithmetic) -> Arithmetic:
     providers, groups = counts.shape
     if rule.threshold == 0:
         return constant(party, 1, (groups,))
+    if providers == 1:  # without the one provider the group is empty
+        return at_least(party, counts[0], rule.threshold)
     if rule.disjoint:
         total = counts.sum(axis=0).reshape(1, groups)
         rest = total.map(lambda words: np.repeat(words, providers, axis=0)) - counts
@@ -108,68 +106,83 @@ def _empty_or(party: Party, present: Arithmetic, large: Arithmetic) -> Arithmeti
     return negate(party, present) + multiply(party, present, large)
 
 
-def _block(table: Arithmetic, owner: int, layout: Layout) -> GroupBlock:
-    def column(index: int) -> Arithmetic:
-        return table[:, index]
+def _shown(party: Party, plan: Plan, rule: MinUnits, ran: Ran) -> _Shown:
+    """Return what is shown: rows that count and are large enough, if there was no fault, and their cells."""
+    table, rows = ran.table, Layout.of(plan).rows
+    counted = bits_to_arithmetic(party, packed_bits(table.valid[:rows]), rows)
+    conditions = [counted, _repeated(_sound(party, ran.faults, table.valid[rows:]), rows)]
+    supports = len(plan.supports)
+    allowed: dict[str, list[Arithmetic]] = {support.name: [] for support in plan.supports}
+    for found in counts_by_providers(plan, rule).values():
+        counts = _counts(table, [item.columns for item in found], rows)
+        large = meets(party, rule, counts)
+        of_cells = [item.support for item in found if item.support is not None]
+        groups = large.size - len(of_cells) * rows
+        conditions += [large[start : start + rows] for start in range(0, groups, rows)]
+        if of_cells:
+            present = at_least(party, counts[:, groups:].sum(axis=0), 1)
+            cells = _empty_or(party, present, large[groups:])
+            for place, support in enumerate(of_cells):
+                allowed[support].append(cells[place * rows : (place + 1) * rows])
+    shown = all_of(party, stack(conditions))
+    if not supports:
+        none = constant(party, 0, (0, rows))
+        return _Shown(shown, none, none)
+    one = constant(party, 1, (rows,))
+    most = max(len(each) for each in allowed.values())
+    filled = [
+        concatenate([each[k] if k < len(each) else one for each in allowed.values()]) for k in range(most)
+    ]
+    cells_shown = all_of(party, stack([_repeated(shown, supports), *filled]))
+    values = concatenate([table.number(support.values)[:rows] for support in plan.supports])
+    valued = multiply(party, cells_shown, at_least(party, values, 1))
+    return _Shown(shown, cells_shown.reshape(supports, rows), valued.reshape(supports, rows))
 
-    measures = [column(3 + index) for index in range(layout.measures)]
-    for index in range(layout.supports):
-        support = column(3 + layout.measures + index)
-        # Each provider's count in a column of its own: summed over a group, they stay apart.
-        measures += [support * int(provider == owner) for provider in range(layout.providers)]
-    return GroupBlock(column(0), column(1), column(2), tuple(measures))
+
+def _sound(party: Party, faults: Boolean, beyond: Boolean) -> Arithmetic:
+    """Return 1 (1,) if there is no fault, and no row counts beyond those that may be released."""
+    marks = concatenate([faults, beyond])
+    faulty = bits_to_arithmetic(party, packed_bits(marks), marks.size).reshape(1, marks.size)
+    return equal_zero(party, faulty.sum(axis=1))
 
 
-def _support(
-    party: Party,
-    rule: MinUnits,
-    measures: Sequence[Arithmetic],
-    shown: Arithmetic,
-    index: int,
-    layout: Layout,
-) -> tuple[Arithmetic, Arithmetic]:
-    """Return (cell shown, any value there) for the aggregates over one column; `ValueCount` in shares."""
-    start = layout.measures + index * layout.providers
-    counts = stack(measures[start : start + layout.providers])
-    any_value = at_least(party, counts.sum(axis=0), 1)
-    allowed = _empty_or(party, any_value, meets(party, rule, counts))
-    cell = multiply(party, shown, allowed)
-    return cell, multiply(party, cell, any_value)
+def _counts(table: SharedTable, sources: Sequence[tuple[str, ...]], rows: int) -> Arithmetic:
+    """Return counts by provider (N, k·rows), one group of columns behind the other."""
+    providers = zip(*sources, strict=True)
+    return stack([concatenate([table.number(name)[:rows] for name in names]) for names in providers])
 
 
-def _open_size(
-    party: Party, plan: Plan, shown: Arithmetic, support_shown: Sequence[Arithmetic]
-) -> tuple[int, int]:
-    rows = shown.reshape(shown.size, 1).sum(axis=0)
-    cells = rows * len(plan.outputs)
-    for support, visible in zip(plan.supports, support_shown, strict=True):
-        hidden = (shown - visible).reshape(shown.size, 1).sum(axis=0)
-        cells = cells - hidden * outputs_over(plan, support.name)
+def _open_size(party: Party, plan: Plan, shown: _Shown) -> tuple[int, int]:
+    rows = shown.rows.reshape(1, shown.rows.size).sum(axis=1)
+    place = {support.name: index for index, support in enumerate(plan.supports)}
+    by_supports = outputs_by_supports(plan)
+    cells = rows * (len(plan.outputs) - sum(by_supports.values()))
+    for names, outputs in by_supports.items():
+        visible = all_of(party, stack([shown.cells[place[name]] for name in names]))
+        cells = cells + visible.reshape(1, visible.size).sum(axis=1) * outputs
     opened = decode(open_to_parties(party, concatenate([rows, cells]), RELEASED_SIZE))
     return int(opened[0]), int(opened[1])
 
 
-def outputs_over(plan: Plan, support: str) -> int:
-    """Return how many outputs are hidden where the cells of `support` are."""
-    behind = {measure.name: measure.support for measure in plan.measures}
-    return sum(any(behind.get(source) == support for source in output.sources) for output in plan.outputs)
-
-
-def _masked(
-    party: Party,
-    plan: Plan,
-    shown: Arithmetic,
-    keys: Arithmetic | None,
-    measures: Sequence[Arithmetic],
-    supports: Sequence[tuple[Arithmetic, Arithmetic]],
-) -> list[Arithmetic]:
+def _masked(party: Party, plan: Plan, table: SharedTable, shown: _Shown) -> list[Arithmetic]:
     """Return the columns of the result, zero wherever nothing is shown: one product for all."""
-    cell_of = {support.name: visible for support, (visible, _) in zip(plan.supports, supports, strict=True)}
-    values = [keys[:, index] for index in range(keys.shape[1])] if keys is not None else []
-    masks = [shown] * len(values)
-    for index, measure in enumerate(plan.measures):
-        values.append(measures[index])
-        masks.append(cell_of.get(measure.support, shown))
+    rows = shown.rows.size
+    place = {support.name: index for index, support in enumerate(plan.supports)}
+    payloads = [column.name for column in plan.columns if column.kind == "payload"]
+    words = cast("list[Boolean]", [part[:rows] for part in table.columns(payloads)])
+    opened = iter(words_to_arithmetic(party, concatenate(words)).reshape(len(words), rows) if words else ())
+    values, masks = [], []
+    for column in plan.columns:
+        if column.kind == "number":
+            values.append(table.number(column.name)[:rows])
+        else:
+            values += [next(opened) for _ in range(column.words)]
+        masks += [shown.rows if column.support is None else shown.cells[place[column.support]]] * column.words
     masked = multiply(party, stack(masks), stack(values)) if values else None
     columns = [] if masked is None else [masked[index] for index in range(len(values))]
-    return [shown, *columns, *(bit for pair in supports for bit in pair)]
+    bits = [each[index] for index in range(len(plan.supports)) for each in (shown.cells, shown.values)]
+    return [shown.rows, *columns, *bits]
+
+
+def _repeated(column: Arithmetic, times: int) -> Arithmetic:
+    return column.map(lambda words: np.tile(words, times))

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -30,8 +30,9 @@ from sandbox.hpke import SealingKey
 from sandbox.identity import Identity
 from sandbox.link.mesh import Mesh
 from sandbox.node import computation, journal
-from sandbox.node.computation import Computed, RunPart
+from sandbox.node.computation import Computed
 from sandbox.node.decisions import Agreement
+from sandbox.node.inputs import RunPart
 from sandbox.node.keys import AttemptSecrets, attempt_context
 from sandbox.sealing import SealContext, seal_share, share_commitment
 from sandbox.sql.plan import LocalPart
@@ -214,12 +215,12 @@ class Attempts:
     ) -> Computed:
         derived = agreement.derived
 
-        def run_part(part: LocalPart) -> pa.Table:
-            with watch.measure("local_sql"):
-                return self._run_part(agreement.own_parts[part.product])
+        def run_part(part: LocalPart) -> Iterator[pa.RecordBatch]:
+            bound = agreement.bound.parts[derived.plan.parts.index(part)]
+            return watch.measure_each("local_sql", self._run_part(bound))
 
         if derived.technique == "local":
-            return computation.run_local(derived, run_part)
+            return computation.run_local(derived, run_part, agreement.bound.literals)
         node = self._identity.party
         others = derived.nodes if node in derived.compute_set else derived.compute_set
         mesh = self._open_mesh(f"{key[0]}/{key[1]}", tuple(name for name in others if name != node))

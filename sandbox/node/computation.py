@@ -2,8 +2,8 @@
 
 Steps, for a joint plan (who runs them):
 1. every pair that talks confirms its keys (all nodes);
-2. each provider runs its part, pads it, splits it, and sends one pair of shares to each compute party;
-3. the compute parties run `sandbox.gate.shares.gate`;
+2. each provider runs its parts, pads them, splits them, and sends each compute party its shares;
+3. the compute parties run `sandbox.gate.shares.gate`: the plan's program, then the release rules;
 4. each compute party tells the nodes without a seat what it came to; they must all be told the same.
 Every provider learns nothing; a compute party learns the number of rows and cells released.
 """
@@ -12,35 +12,29 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from connectors.connector import collect
+from connectors.locked_database import Limits
 from mpc.manifest import Opening
 from mpc.party import PairKeys, Party
-from mpc.sharing import Arithmetic, from_bytes, split, to_bytes
 from mpc.transcript import Head, RecordingLink
 from records import canonical
 from records.errors import EvidenceError, LimitExceeded, SourceUnreadable
 from records.job import ChannelDigest, OpeningRecord, opening_ledger
 from sandbox.derivation import Derived
 from sandbox.gate import costs, plain, shares
-from sandbox.gate.layout import Layout
-from sandbox.gate.shares import Gated, JointInput
+from sandbox.gate.shares import Gated
 from sandbox.link.mesh import Mesh
+from sandbox.node.inputs import RunPart, encode_own, exchange_inputs
 from sandbox.node.keys import AttemptSecrets
-from sandbox.sql.keys import encode_keys, tags
-from sandbox.sql.partials import encode_partials
-from sandbox.sql.plan import LocalPart, Plan
 from sandbox.stopwatch import Stopwatch
 
 logger = logging.getLogger(__name__)
-
-RunPart = Callable[[LocalPart], pa.Table]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -92,14 +86,18 @@ class SeatLink:
             return self._mesh.receive(self._seats[sender])
 
 
-def run_local(derived: Derived, run_part: RunPart) -> Computed:
-    """Run a plan of one provider and apply the gate in the clear; the one share is the finished table."""
+def run_local(derived: Derived, run_part: RunPart, literals: Sequence[str] = ()) -> Computed:
+    """Run a plan of one provider and apply the gate in the clear; the one share is the finished table.
+
+    `literals` are what the placeholders of the query stand for.
+    """
     part = derived.plan.parts[0]
     try:
-        result = plain.gate(derived.plan, derived.rules, run_part(part))
+        rows = collect(run_part(part), Limits().result_mib << 20)
+        result = plain.gate(derived.plan, derived.rules, rows, literals)
     except (LimitExceeded, SourceUnreadable) as fault:
         # Which of them it was depends on rows: outside, it is a withheld result like any other (R12).
-        logger.warning("local part withheld", extra={"product": part.product, "fault": fault.code})
+        logger.warning("local part withheld", extra={"products": part.products, "fault": fault.code})
         result = None
     ledger = ledger_digest(
         tuple(Opening(item.opening_id, item.receivers, item.shape) for item in derived.openings)
@@ -125,15 +123,13 @@ def run_joint(
     with watch.measure("wire"):
         attempt.confirm(mesh, peers)
     # (2)
-    own = _send_inputs(derived, attempt, mesh, run_part) if node in derived.providers else None
+    plan = derived.plan
+    own = encode_own(plan.parts, node, run_part, attempt.context)
+    with watch.measure("wire"):
+        inputs = exchange_inputs(mesh, node, seats, plan.parts, own)
     if node not in seats:
         return _told(mesh, seats)
     # (3)
-    with watch.measure("wire"):
-        inputs = [
-            own if name == node and own is not None else _receive_input(derived.plan, mesh, name)
-            for name in _owners(derived.plan)
-        ]
     seat = seats.index(node)
     before, after = seats[(seat + 2) % 3], seats[(seat + 1) % 3]
     keys = PairKeys(
@@ -142,7 +138,7 @@ def run_joint(
     link = RecordingLink(SeatLink(mesh, seats, seat, watch))
     party = Party(seat, link, keys, costs.manifest(derived.openings))
     with watch.measure("protocol"):
-        gated = shares.gate(party, derived.plan, derived.rules, inputs)
+        gated = shares.gate(party, plan, derived.rules, inputs)
     # (4)
     for name in onlookers:
         mesh.send(name, _telling(gated))
@@ -162,65 +158,6 @@ def ledger_digest(openings: tuple[Opening, ...]) -> str:
             for item in openings
         ]
     )
-
-
-def _owners(plan: Plan) -> list[str]:
-    return [part.provider for part in plan.parts]
-
-
-def _send_inputs(
-    derived: Derived, attempt: AttemptSecrets, mesh: Mesh, run_part: RunPart
-) -> JointInput | None:
-    """Share this provider's groups among the seats; return the pair of its own seat, if it has one."""
-    block, faulty = _block(derived.plan, attempt, run_part)
-    words = np.concatenate([block.reshape(-1), np.array([faulty], dtype=np.uint64)])
-    own = None
-    for seat, share in zip(derived.compute_set, split(words, secrets.token_bytes), strict=True):
-        if seat == attempt.node:
-            own = _joint_input(share, Layout.of(derived.plan))
-        else:
-            mesh.send(seat, to_bytes(share.own) + to_bytes(share.next))
-    return own
-
-
-def _block(plan: Plan, attempt: AttemptSecrets, run_part: RunPart) -> tuple[npt.NDArray[np.uint64], int]:
-    """Return this provider's padded block, and 1 if its groups could not be put in."""
-    layout = Layout.of(plan)
-    block = np.zeros(layout.input_shape, dtype=np.uint64)
-    # Padding rows are matched by nobody: their tags are random, and they are not valid.
-    block[:, 0] = np.frombuffer(secrets.token_bytes(8 * layout.groups), dtype=np.uint64)
-    part = next(item for item in plan.parts if item.provider == attempt.node)
-    try:
-        table = run_part(part)
-        partials = encode_partials(plan, table)
-        keys = encode_keys(table, plan.keys)
-    except (LimitExceeded, SourceUnreadable) as fault:
-        logger.warning("part cannot be put in", extra={"product": part.product, "fault": fault.code})
-        return block, 1
-    rows = table.num_rows
-    block[:rows, 0] = tags(keys, attempt.context)
-    block[:rows, 1] = 1
-    names = ["u", *(measure.name for measure in plan.measures), *(support.name for support in plan.supports)]
-    for column, name in enumerate(names, start=2):
-        block[:rows, column] = partials[name].view(np.uint64)
-    block[:rows, 2 + len(names) :] = keys
-    return block, 0
-
-
-def _receive_input(plan: Plan, mesh: Mesh, owner: str) -> JointInput:
-    layout = Layout.of(plan)
-    frame = mesh.receive(owner)
-    size = layout.input_shape[0] * layout.input_shape[1] + 1
-    if len(frame) != 2 * 8 * size:
-        raise EvidenceError(f"`{owner}` sent an input of another length than the plan has; void the attempt")
-    half = len(frame) // 2
-    return _joint_input(
-        Arithmetic(from_bytes(frame[:half], (size,)), from_bytes(frame[half:], (size,))), layout
-    )
-
-
-def _joint_input(share: Arithmetic, layout: Layout) -> JointInput:
-    return JointInput(share[:-1].reshape(*layout.input_shape), share[-1:])
 
 
 def _transcript(heads: Sequence[Head], seats: tuple[str, ...]) -> tuple[ChannelDigest, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -45,14 +45,25 @@ class VerifiedJob:
 
 
 @dataclass(frozen=True, slots=True)
+class BoundParts:
+    """What a provider alone knows of an agreed plan; empty at a node that is none.
+
+    `parts`: by number in the plan, those that this node's own engine runs, with the literals of the query.
+    `literals`: in the order of their placeholders, for what finishes a local result.
+    """
+
+    parts: Mapping[int, LocalPart] = field(repr=False)
+    literals: tuple[str, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Agreement:
     """An accepted quote with the verified job and what the node derives from it."""
 
     verified: VerifiedJob
     derived: Derived
     quote: Signed[Quote]
-    own_parts: Mapping[str, LocalPart]
-    """By product, the parts that this node's own engine runs, with the literals of the query."""
+    bound: BoundParts
 
 
 def verify(
@@ -111,9 +122,9 @@ def reasons_against(
     require_sealed_literals(job)
     try:
         derived = derive(job, verified.facts)
+        bound_parts(verified, derived, identity)
     except JobRefused as refusal:
         return None, refusal.reasons
-    bound_parts(verified, derived, identity)
     reasons: list[Reason] = []
     for product, terms in derived.terms.items():
         if terms.provider == node:
@@ -125,25 +136,27 @@ def reasons_against(
     return derived, tuple(reasons)
 
 
-def bound_parts(verified: VerifiedJob, derived: Derived, identity: Identity) -> dict[str, LocalPart]:
-    """Return, by product, the parts of a plan that this node's own engine runs, with their literals.
+def bound_parts(verified: VerifiedJob, derived: Derived, identity: Identity) -> BoundParts:
+    """Return the parts of a plan that this node's own engine runs, with their literals.
 
-    The plan of the filled query must be the agreed one in all but the text of its parts.
+    A literal takes the place of a placeholder and nothing else, so the agreed plan stays what it is.
 
     Raises:
-        EvidenceError: the literals are not sealed to this node, or change more than they may.
+        EvidenceError: the literals are not sealed to this node, or not those that the job commits to.
         MalformedDocument: they do not fit their places in the query.
     """
     job, node = verified.job.document, identity.party
     if node not in derived.providers:
-        return {}
-    filled = derived.plan
-    if job.parameters is not None:
-        query = placeholders.fill(job.query, parameters.unseal(job, node, identity.sealing_keys))
-        filled = derive(job.model_copy(update={"query": query}), verified.facts).plan
-    if replace(filled, parts=derived.plan.parts) != derived.plan:
-        raise EvidenceError("the literals of the query change its plan")
-    return {part.product: part for part in filled.parts if part.provider == node}
+        return BoundParts({}, ())
+    literals = parameters.unseal(job, node, identity.sealing_keys)
+    return BoundParts(
+        {
+            number: replace(part, sql=placeholders.bind_text(part.sql, literals)) if literals else part
+            for number, part in enumerate(derived.plan.parts)
+            if part.provider == node
+        },
+        literals,
+    )
 
 
 def check_quote(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection
 
 from billing.tariff import ExchangeFees
+from connectors.sources import Source
 from policies import terms as policy
 from records import clock
 from records.clock import Clock
@@ -43,7 +44,7 @@ from sandbox.node import attempts, handing_out, holds, journal, pins, products, 
 from sandbox.node.agreements import Agreements, require_held
 from sandbox.node.attempts import Attempts, OpenMesh
 from sandbox.node.decisions import check_quote, reasons_against, require_exchange, verify
-from sandbox.node.products import Shelf, Source
+from sandbox.node.products import Shelf
 from sandbox.ports import AdmissionRequest, Caller, ExchangePort, HoldRequest, NodePort, ReleaseRequest
 from sandbox.receipt import ExchangeKeys
 from sandbox.store import Store

@@ -5,18 +5,17 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
-from pathlib import Path
-from typing import TypeAlias, cast
+from typing import cast
 
-import pandas as pd
 import pyarrow as pa
 from pydantic import JsonValue
 from sqlalchemy import Connection, insert, select
 
+from connectors import local_query
 from connectors.connector import Connector
-from connectors.sources import open_source
+from connectors.sources import Source, open_source
 from policies.terms import Terms
 from records import clock
 from records.document import Signed
@@ -24,12 +23,11 @@ from records.errors import PeerUnavailable, UnknownObject
 from records.ids import require_product_name
 from records.keys import Signer
 from records.parties import CollectionMembership, ColumnRecord, ProductRecord
+from sandbox.node.declared import require_declared
 from sandbox.node.tables import node_product
 from sandbox.sql.plan import LocalPart
 
 SALT_BYTES = 32
-
-Source: TypeAlias = str | Path | pa.Table | pd.DataFrame
 
 
 class Shelf:
@@ -50,16 +48,17 @@ class Shelf:
         self._open[product] = connector
         return connector
 
-    def run(self, part: LocalPart) -> pa.Table:
-        """Run one part of a plan in the provider's own engine.
+    def run(self, part: LocalPart) -> Iterator[pa.RecordBatch]:
+        """Run one part of a plan in the provider's own engine; there is at least one batch.
 
         Raises:
-            UnknownObject: the product is not open here.
-            LimitExceeded, SourceUnreadable: see `Connector.execute`.
+            UnknownObject: a product is not open here.
+            LimitExceeded, SourceUnreadable: see `Connector.execute_batches`.
         """
-        if part.product not in self._open:
-            raise UnknownObject(f"`{part.product}` is not open at this node")
-        return self._open[part.product].execute(part.sql, part.table)
+        if not self._open.keys() >= set(part.products):
+            raise UnknownObject("a product of the query is not open at this node")
+        tables = {table: self._open[product] for product, table in part.tables}
+        return local_query.execute_batches(part.sql, tables)
 
     def verify_unchanged(self, product: str, digest: str) -> None:
         """Return if the source still has the content it was registered with.
@@ -95,7 +94,8 @@ def register(
     The snapshot in it is a commitment under a salt that stays here (R16).
 
     Raises:
-        MalformedDocument: the terms name columns that the source lacks.
+        MalformedDocument: the terms name columns that the source lacks, or declare what it does not keep.
+        LimitExceeded, SourceUnreadable: see `require_declared`.
     """
     require_product_name(terms.product)
     columns = tuple(ColumnRecord(name=column.name, type=column.type) for column in connector.schema())
@@ -114,6 +114,7 @@ def register(
         same = same and present.envelope.signatures[0][0] == signer.key.key_id
         if same and row.snapshot_digest == content:
             return present
+    require_declared(connector, terms)
     salt = secrets.token_bytes(SALT_BYTES)
     record = ProductRecord(
         environment=environment,

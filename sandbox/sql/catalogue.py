@@ -47,13 +47,30 @@ def _is_supported(column_type: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class Declared:
+    """What a provider declares of a table to everybody; column names are in small letters.
+
+    `rows`: at most so many. `keys`: no two rows agree in all columns of one, none of which is NULL. `most`: at most
+    so many rows share a value. `ranges`: least and greatest value as the integers that carry values (of a
+    DECIMAL without its point, days, microseconds); of a DOUBLE its whole bounds. `bytes`: of UTF-8.
+    """
+
+    rows: int | None = None
+    keys: tuple[tuple[str, ...], ...] = ()
+    most: tuple[tuple[str, int], ...] = ()
+    ranges: tuple[tuple[str, tuple[int, int]], ...] = ()
+    bytes: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ProductFacts:
-    """A registered product: its `columns` as (name, type) in order, and its unit of disclosure."""
+    """A registered product: its `columns` as (name, type) in order, its unit of disclosure, what is declared."""
 
     product: str
     provider: str
     columns: tuple[tuple[str, str], ...]
     unit: Unit
+    declared: Declared = Declared()
 
     def __post_init__(self) -> None:
         if require_product_name(self.product).partition(".")[0] != self.provider:

@@ -1,9 +1,4 @@
-"""The dialect: DuckDB's, of which this version answers one SELECT over one product or collection.
-
-    SELECT  columns, or group columns and COUNT, SUM, AVG, MIN, MAX, VAR_SAMP, STDDEV of plain columns; AS
-    FROM    provider.product or a collection; an alias
-    WHERE   = <> < <= > >=, AND OR NOT, IN (literals), BETWEEN, IS [NOT] NULL, LIKE, + - * / // %
-    GROUP BY, ORDER BY  columns, aliases, ordinals;  LIMIT n
+"""The dialect: DuckDB's SELECT over products and collections of several providers; see `docs/sql.md`.
 
 `parse` turns text into a sqlglot tree made of `ALLOWED` nodes and arguments only. Everything else is
 refused by name: what this table does not list cannot reach a provider's engine. Names are matched in any
@@ -21,6 +16,7 @@ from sqlglot import exp
 from sqlglot.errors import ParseError, TokenError
 from sqlglot.tokenizer_core import Token, TokenType
 
+from connectors.pushed_query import CAST_TYPES, TIME_UNITS
 from records.errors import JobRefused, LimitExceeded, MalformedDocument
 from sandbox.sql.refusal import refusal
 
@@ -31,15 +27,18 @@ DIALECT = "duckdb"
 MAX_QUERY_BYTES = 64 * 1024
 MAX_TREE_DEPTH = 128
 MAX_PARENTHESES = 24
+MAX_LIST_TERMS = 1000
 MAX_PREFIX_OPERATORS = 8
-PLACEHOLDER = re.compile(r"[nt]([1-9]\d{0,3})")
+PLACEHOLDER = re.compile(
+    r"n(?P<number>[1-9]\d{0,3})(?:_(?P<scale>\d{1,2})|(?P<double>e))?|t(?P<text>[1-9]\d{0,3})"
+)
 """What stands for a literal in a signed query; see `sandbox.sql.placeholders`."""
 
 _TOO_DEEP = "the query is nested too deeply; write IN for a chain of OR, and fewer parentheses"
 _NO_SELECT = refusal("statement", "a statement other than SELECT", "send one SELECT")
-_OPERATORS: tuple[type[exp.Expr], ...] = (
+_BINARY: tuple[type[exp.Expr], ...] = (
     *(exp.And, exp.Or, exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Is),
-    *(exp.Add, exp.Sub, exp.Mul, exp.IntDiv, exp.Mod),
+    *(exp.NullSafeEQ, exp.NullSafeNEQ, exp.Add, exp.Sub, exp.Mul, exp.IntDiv, exp.Mod),
 )
 AGGREGATES: Mapping[type[exp.Expr], str] = {
     exp.Count: "count",
@@ -50,67 +49,111 @@ AGGREGATES: Mapping[type[exp.Expr], str] = {
     exp.Variance: "var",
     exp.Stddev: "stddev",
     exp.StddevSamp: "stddev",
+    exp.Median: "quantile",
+    exp.PercentileDisc: "quantile",
 }
 """sqlglot's node → the word for the function in terms of use."""
 
+SCALARS: tuple[type[exp.Expr], ...] = (
+    *(exp.Coalesce, exp.Nullif, exp.Greatest, exp.Least, exp.Abs, exp.Sign, exp.Round, exp.Floor, exp.Ceil),
+    *(exp.Sqrt, exp.Exp, exp.Ln, exp.Log, exp.Pow, exp.Lower, exp.Upper, exp.Trim, exp.Length, exp.Substring),
+    *(exp.Left, exp.Right, exp.StartsWith, exp.Contains, exp.Replace, exp.Concat, exp.Year, exp.Quarter),
+    *(exp.Month, exp.Week, exp.Day, exp.Hour, exp.Minute, exp.Second, exp.DayOfWeek, exp.DayOfMonth),
+    *(exp.DayOfYear, exp.DateTrunc, exp.TimestampTrunc, exp.DateDiff),
+)
+"""Functions of one row's values; they are computed by the provider of the values."""
+
+RANKINGS: Mapping[type[exp.Expr], str] = {
+    exp.RowNumber: "row_number",
+    exp.Rank: "rank",
+    exp.DenseRank: "dense_rank",
+    exp.PercentRank: "percent_rank",
+}
+"""Window functions without an argument; the others are COUNT, SUM, AVG, MIN and MAX."""
+
+_QUERY = frozenset({"with_", "order", "limit", "offset"})
 ALLOWED: Mapping[type[exp.Expr], frozenset[str]] = {
-    **dict.fromkeys(_OPERATORS, frozenset({"this", "expression"})),
+    **dict.fromkeys(_BINARY, frozenset({"this", "expression"})),
     **dict.fromkeys(AGGREGATES, frozenset({"this"})),
-    **dict.fromkeys((exp.From, exp.Where, exp.Not, exp.Paren, exp.Neg, exp.TableAlias), frozenset({"this"})),
+    **{kind: frozenset(kind.arg_types) for kind in SCALARS},
+    **{kind: frozenset[str]() for kind in RANKINGS},
+    **dict.fromkeys(
+        (exp.From, exp.Where, exp.Having, exp.Qualify, exp.Not, exp.Paren, exp.Neg, exp.Exists),
+        frozenset({"this"}),
+    ),
     **dict.fromkeys((exp.Null, exp.Star), frozenset()),
-    **dict.fromkeys((exp.Group, exp.Order), frozenset({"expressions"})),
-    exp.Select: frozenset({"expressions", "from_", "where", "group", "order", "limit"}),
+    exp.Order: frozenset({"expressions"}),
+    exp.Select: _QUERY | {"expressions", "distinct", "from_", "joins", "where", "group", "having", "qualify"},
+    exp.Union: _QUERY | {"this", "expression", "distinct"},
+    exp.Subquery: _QUERY | {"this", "alias"},
+    exp.With: frozenset({"expressions"}),
+    exp.CTE: frozenset({"this", "alias"}),
+    exp.Join: frozenset({"this", "on", "side", "kind", "using"}),
+    exp.Group: frozenset({"expressions", "all"}),
+    exp.Distinct: frozenset({"expressions"}),
     exp.Table: frozenset({"this", "db", "alias"}),
+    exp.TableAlias: frozenset({"this", "columns"}),
     exp.Identifier: frozenset({"this", "quoted"}),
     exp.Column: frozenset({"this", "table"}),
     exp.Alias: frozenset({"this", "alias"}),
     exp.Count: frozenset({"this", "big_int"}),
+    exp.Filter: frozenset({"this", "expression"}),
+    exp.PercentileDisc: frozenset({"this", "expression"}),
+    exp.Window: frozenset({"this", "partition_by", "order", "spec", "over"}),
+    exp.WindowSpec: frozenset({"kind", "start", "start_side", "end", "end_side"}),
     exp.Boolean: frozenset({"this"}),
     exp.Literal: frozenset({"this", "is_string"}),
     exp.Placeholder: frozenset({"this"}),
     exp.Like: frozenset({"this", "expression", "negate"}),
-    exp.In: frozenset({"this", "expressions"}),
+    exp.ILike: frozenset({"this", "expression", "negate"}),
+    exp.In: frozenset({"this", "expressions", "query"}),
     exp.Between: frozenset({"this", "low", "high"}),
+    exp.Case: frozenset({"this", "ifs", "default"}),
+    exp.If: frozenset({"this", "true", "false"}),
     exp.Div: frozenset({"this", "expression"}),
+    exp.DPipe: frozenset({"this", "expression", "safe"}),
     exp.Cast: frozenset({"this", "to"}),
-    exp.DataType: frozenset({"this"}),
+    exp.TryCast: frozenset({"this", "to", "safe"}),
+    exp.DataType: frozenset({"this", "expressions", "nested"}),
+    exp.DataTypeParam: frozenset({"this"}),
+    exp.Interval: frozenset({"this", "unit"}),
+    exp.Extract: frozenset({"this", "expression"}),
+    exp.Var: frozenset({"this"}),
     exp.Ordered: frozenset({"this", "desc", "nulls_first"}),
     exp.Limit: frozenset({"expression"}),
+    exp.Offset: frozenset({"expression"}),
 }
 """Node → the arguments that it may have. Deny by default: no other node, no other argument."""
 
 _UNSUPPORTED: tuple[tuple[tuple[type[exp.Expr], ...], str, str], ...] = (
-    ((exp.Join,), "join", "query one product or collection per job"),
-    (
-        (exp.Subquery, exp.Select, exp.Exists, exp.Any, exp.All),
-        "subquery",
-        "send the inner query as a job of its own",
-    ),
-    ((exp.With, exp.CTE), "with", "write one SELECT without WITH"),
-    ((exp.SetOperation,), "union", "query a collection, or send one job per SELECT"),
-    ((exp.Having,), "having", "leave HAVING out and filter the released rows"),
-    ((exp.Distinct,), "distinct", "group by the columns instead of DISTINCT"),
-    ((exp.Window, exp.WindowSpec, exp.Qualify), "window", "use GROUP BY instead of OVER"),
-    ((exp.Offset,), "offset", "use LIMIT and skip released rows"),
-    ((exp.Case, exp.If), "case", "send one job per branch, with the condition in WHERE"),
-    ((exp.Filter,), "filter", "move the condition to WHERE"),
-    ((exp.ILike, exp.RegexpLike, exp.Escape), "like", "use LIKE with a pattern in quotes, without ESCAPE"),
-    ((exp.Placeholder, exp.Parameter), "parameter", "write the literal in place of the parameter"),
+    ((exp.Except, exp.Intersect), "set-operation", "use UNION, or [NOT] EXISTS for what both or one have"),
+    ((exp.Any, exp.All), "subquery", "use IN, EXISTS, or compare with MIN or MAX of the sub-query"),
+    ((exp.Lateral, exp.Unnest, exp.Values), "from", "name products, collections and sub-queries after FROM"),
+    ((exp.RegexpLike, exp.Escape), "like", "use LIKE with a pattern in quotes, without ESCAPE"),
+    ((exp.Parameter, exp.SessionParameter), "parameter", "write the literal in place of the parameter"),
     ((exp.VariancePop, exp.StddevPop), "aggregate", "use VAR_SAMP or STDDEV_SAMP"),
-    ((exp.AggFunc,), "aggregate", "use COUNT, SUM, AVG, MIN, MAX, VAR_SAMP or STDDEV of a column"),
-    ((exp.Func, exp.Anonymous), "function", "use plain columns; release them and compute on the result"),
-    ((exp.Interval,), "interval", "write the date or timestamp that results"),
+    ((exp.PercentileCont, exp.Quantile), "aggregate", "use PERCENTILE_DISC or MEDIAN"),
+    (
+        (exp.AggFunc,),
+        "aggregate",
+        "use COUNT, SUM, AVG, MIN, MAX, VAR_SAMP, STDDEV, MEDIAN or PERCENTILE_DISC",
+    ),
+    (
+        (exp.Func, exp.Anonymous),
+        "function",
+        "use a function of `docs/sql.md`, or compute on the released result",
+    ),
+    ((exp.Tuple,), "tuple", "compare column by column, or use EXISTS"),
     ((exp.TableSample,), "sample", "leave the sample out"),
-    ((exp.Star,), "star", "list the columns"),
     ((exp.Column, exp.Table), "name", "write `column` or `alias.column`, and `provider.product` after FROM"),
-    ((exp.Group, exp.Rollup, exp.Cube, exp.GroupingSets), "group", "list plain columns after GROUP BY"),
+    ((exp.Rollup, exp.Cube, exp.GroupingSets), "group", "send one job for each grouping"),
     ((exp.ByteString, exp.RawString, exp.National), "literal", "write the text in single quotes"),
 )
-_GENERIC_REMEDY = "leave it out; SELECT, WHERE, GROUP BY, ORDER BY and LIMIT over plain columns pass"
+_GENERIC_REMEDY = "leave it out; see `docs/sql.md` for what passes"
 
 
-def parse(text: str) -> exp.Select:
-    """Return the tree of one SELECT, made of `ALLOWED` nodes only.
+def parse(text: str) -> exp.Query:
+    """Return the tree of one SELECT or UNION, made of `ALLOWED` nodes only.
 
     Raises:
         MalformedDocument: the text is not SQL.
@@ -138,15 +181,26 @@ def parse(text: str) -> exp.Select:
         raise JobRefused((_NO_SELECT,))
     tree = trees[0].transform(_spelt_out)
     _require_allowed(tree)
-    if not isinstance(tree, exp.Select):
+    if not isinstance(tree, (exp.Select, exp.Union)):
         raise JobRefused((_NO_SELECT,))
     return tree
 
 
+def read(sql: str) -> exp.Expr:
+    """Return the tree of SQL that the planner itself has written."""
+    return sqlglot.parse_one(sql, read=DIALECT)
+
+
 def _spelt_out(node: exp.Expr) -> exp.Expr:
-    """Return VAR, which other engines have, as the VAR_SAMP of this dialect."""
-    if isinstance(node, exp.Anonymous) and node.name.lower() == "var" and len(node.expressions) == 1:
-        return exp.Variance(this=node.expressions[0])
+    """Return VAR, which other engines have, as VAR_SAMP, and the standard's quantile as this dialect's."""
+    match node:
+        case exp.Anonymous() if node.name.lower() == "var" and len(node.expressions) == 1:
+            return exp.Variance(this=node.expressions[0])
+        case exp.WithinGroup(this=exp.PercentileDisc(this=fraction), expression=exp.Order(expressions=[key])):
+            if key.args.get("desc"):
+                remedy = "take the other fraction, in rising order"
+                raise JobRefused((refusal("aggregate", "a quantile in falling order", remedy),))
+            return exp.PercentileDisc(this=key.this, expression=fraction)
     return node
 
 
@@ -178,7 +232,11 @@ def _require_allowed(tree: exp.Expr) -> None:
         node, depth = pending.pop()
         if depth > MAX_TREE_DEPTH:
             raise LimitExceeded(_TOO_DEEP)
-        if not _is_allowed(node) or (isinstance(node, exp.Select) and node is not tree):
+        if isinstance(node, exp.In) and len(node.expressions) > MAX_LIST_TERMS:
+            raise LimitExceeded(
+                f"an IN list has more than {MAX_LIST_TERMS} terms; use BETWEEN or several jobs"
+            )
+        if not _is_allowed(node):
             construct, remedy = _unsupported(node)
             refused[construct] = (_name(node), remedy)
             continue
@@ -199,8 +257,13 @@ def _require_allowed(tree: exp.Expr) -> None:
 
 
 def _is_allowed(node: exp.Expr) -> bool:
-    if isinstance(node, exp.Placeholder):
-        return PLACEHOLDER.fullmatch(node.name) is not None
+    match node:
+        case exp.Placeholder():
+            return PLACEHOLDER.fullmatch(node.name) is not None
+        case exp.DataType():
+            return node.this in CAST_TYPES and not node.args.get("nested")
+        case exp.Var():
+            return node.name.upper() in TIME_UNITS
     return type(node) in ALLOWED
 
 

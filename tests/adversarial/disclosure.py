@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-import numpy as np
 import pandas as pd
 from sqlalchemy import func, select
 
@@ -17,7 +16,7 @@ from policies.disclosure import MinUnits
 from records.errors import JobEnded, ResultWithheld
 from records.job import Cancellation
 from sandbox.exchange import tables
-from sandbox.gate import plain, shares
+from sandbox.gate import shares
 from sandbox.lifecycle import State
 from sandbox.node import uses
 from sandbox.node.node import Node
@@ -29,6 +28,8 @@ from tests.adversarial.walls import Wall, standing
 THREE_BESIDE_FORTY = {"alice": sales(A=20, V=3), "bob": sales(A=25, V=40)}
 ONE_ROW = {"alice": sales(A=20, V=1), "bob": sales(A=25)}
 ALL_SMALL = {"alice": sales(A=3), "bob": sales(A=3)}
+EVERY_GROUP: Wall = (MinUnits, "holds", lambda *_: True)
+"""At a provider's own node every group is large enough."""
 
 
 def _total_alone(party: Party, rule: MinUnits, counts: Arithmetic) -> Arithmetic:
@@ -51,8 +52,7 @@ def key_of_one_row_jointly(defended: bool) -> bool:
 
 def key_of_one_row_locally(defended: bool) -> bool:
     """The same, on the tables of one provider."""
-    everything: Wall = (plain, "_holds", lambda _, counts: np.ones(len(counts), dtype=bool))
-    return _shown(defended, ONE_ROW, LOCAL, everything)
+    return _shown(defended, ONE_ROW, LOCAL, EVERY_GROUP)
 
 
 def withheld_result_for_free(defended: bool) -> bool:
@@ -65,9 +65,7 @@ def withheld_result_for_free(defended: bool) -> bool:
 def bytes_of_a_withheld_result(defended: bool) -> bool:
     """The exchange keeps the sealed bytes of a withheld result, to have them opened some day."""
     with Town(tables=ALL_SMALL) as town:
-        released: Wall = (plain, "_released", lambda result, _: result)
-        everything: Wall = (plain, "_holds", lambda _, counts: np.ones(len(counts), dtype=bool))
-        with standing(defended, released, everything):
+        with standing(defended, EVERY_GROUP):
             _run_until_withheld(town)
         with town.store.read() as connection:
             kept = connection.execute(select(func.count()).select_from(tables.sealed_chunk)).scalar_one()

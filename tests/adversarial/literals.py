@@ -1,16 +1,26 @@
-"""Sealed literals: another buyer's, borrowed; other ones than were signed for; literals in the open."""
+"""Sealed literals: another buyer's, borrowed; other ones than were signed for; literals in the open.
+
+And the copy that a buyer seals to itself, sealed to a key of the exchange's making.
+"""
 
 from __future__ import annotations
 
 import hmac
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from records.document import Signed
-from records.errors import JobRefused, MalformedDocument
+from records.errors import EvidenceError, JobRefused, MalformedDocument
 from records.job import Job
+from records.parties import PartyRecord
 from sandbox import parameters
+from sandbox.buyer import session
+from sandbox.buyer.session import Listing
 from sandbox.exchange import jobs
+from sandbox.identity import Identity
 from sandbox.lifecycle import State
+from sandbox.ports import Caller, Catalogue
 from sandbox.sql import placeholders
 from tests.adversarial.attack import suite
 from tests.adversarial.town import Town, shared_town
@@ -25,9 +35,14 @@ def borrowed_from_another_buyer(defended: bool) -> bool:
         shared_town() as town,
         standing(defended, (parameters, "_info", lambda *_: b"one context for all jobs")),
     ):
-        acme = _draft(town, "acme").document
-        hers = _draft(town, "mallory").document.model_copy(update={"parameters": acme.parameters})
-        return _admitted(town, hers, "do not open with this key")
+        acme, hers = (_draft(town, buyer).document for buyer in ("acme", "mallory"))
+        assert acme.parameters is not None
+        assert hers.parameters is not None
+        # To alice as Acme sealed them; the copy that names Mallory is her own, and nobody looks into it.
+        keys = (acme.parameters.keys[1], hers.parameters.keys[1])
+        assert [key.party for key in keys] == ["alice", "mallory"]
+        borrowed = acme.parameters.model_copy(update={"keys": keys})
+        return _admitted(town, hers.model_copy(update={"parameters": borrowed}), "do not open with this key")
 
 
 def others_than_were_signed_for(defended: bool) -> bool:
@@ -53,6 +68,34 @@ def left_in_the_signed_text(defended: bool) -> bool:
         return got_through(lambda: town.run(submitted), MalformedDocument, "holds no literals")
 
 
+def buyers_copy_sealed_to_a_key_of_the_exchange(defended: bool) -> bool:
+    """The exchange lists an Acme of its own making, to open the copy that Acme seals to itself."""
+    with shared_town() as town:
+        town.session("acme")
+        thief = town.impostor("acme")
+        honest = town.run(town.exchange.catalogue(Caller("acme", "buyer")))
+        others = [item for item in honest.parties if PartyRecord.unverified(item).document.party != "acme"]
+        shown = replace(honest, parties=(*others, thief.record.to_bytes()))
+
+        async def catalogue(_: Caller) -> Catalogue:
+            return shown
+
+        lie, wall = (town.exchange, "catalogue", catalogue), (session, "sealing_keys", _as_listed)
+        with standing(False, lie), standing(defended, wall):
+            job = _draft(town, "acme").document
+        return got_through(
+            lambda: parameters.unseal(job, "acme", thief.sealing_keys),
+            EvidenceError,
+            "do not open with this key",
+        )
+
+
+def _as_listed(listing: Listing, products: Iterable[str], buyer: Identity) -> dict[str, bytes]:
+    """Take the buyer's own key from the catalogue too."""
+    names = {buyer.party, *(listing.products[name].document.provider for name in products)}
+    return {name: bytes.fromhex(str(listing.parties[name].document.sealing_key)) for name in names}
+
+
 def _draft(town: Town, buyer: str) -> Signed[Job]:
     drafting = town.session(buyer).draft(
         QUERY, purpose="research", technique="auto", epsilon=None, max_groups=4, max_price_minor=None
@@ -71,4 +114,5 @@ ATTACKS = suite(
     borrowed_from_another_buyer,
     others_than_were_signed_for,
     left_in_the_signed_text,
+    buyers_copy_sealed_to_a_key_of_the_exchange,
 )

@@ -10,8 +10,9 @@ from mpc.opening import open_to_parties
 from mpc.party import Party
 from records.errors import EvidenceError, JobEnded
 from sandbox.gate import shares
-from sandbox.gate.layout import RELEASED_SIZE, RESULT
-from sandbox.gate.shares import Gated, JointInput
+from sandbox.gate.layout import RESULT
+from sandbox.gate.shares import Gated
+from sandbox.joint.run import JointInput
 from sandbox.lifecycle import State
 from sandbox.node import computation
 from tests.adversarial.attack import suite
@@ -20,17 +21,18 @@ from tests.adversarial.sealed_shares import NOT_COMPARED
 from tests.adversarial.town import JOINT, shared_town
 from tests.adversarial.walls import Wall, got_through, standing
 
+FIRST = "the first opening that was accepted"
 ANY_OPENING: Wall = (Ledger, "post", lambda *_: None)
 
 
 def opening_that_was_not_accepted(defended: bool) -> bool:
-    """The seats open Alice's block under a name of their own."""
+    """The seats open Alice's sums under a name of their own."""
     return _peek(defended, "peek", "the manifest lacks the opening")
 
 
 def opening_under_an_accepted_name(defended: bool) -> bool:
-    """The seats open Alice's block in the place of the size, which was accepted."""
-    return _peek(defended, RELEASED_SIZE, "accepted with another shape")
+    """The seats open Alice's sums in the place of what they may open first."""
+    return _peek(defended, FIRST, "accepted with another shape")
 
 
 def opening_of_the_result_to_the_seats(defended: bool) -> bool:
@@ -47,17 +49,20 @@ def ledger_beside_the_manifest(defended: bool) -> bool:
             return got_through(lambda: town.advance(job_id, State.METERED), JobEnded, "opened something else")
 
 
-def _peek(defended: bool, opening_id: str, words: str) -> bool:
+def _peek(defended: bool, name: str, words: str) -> bool:
     seen: list[set[int]] = []
     honest = shares.gate
 
     def curious(party: Party, plan: Any, rules: Any, inputs: Sequence[JointInput]) -> Gated:
-        opened = open_to_parties(party, inputs[0].table, opening_id)
+        table = inputs[0].table
+        sums = next(column.name for column in table.shape.columns.values() if column.kind == "number")
+        opened = open_to_parties(party, table.number(sums), opening_id)
         seen.append({int(word) for word in opened.reshape(-1)})
         return honest(party, plan, rules, inputs)
 
     with shared_town() as town:
         job_id = town.at(State.HELD, JOINT)
+        opening_id = town.quote(job_id).document.openings[0].opening_id if name == FIRST else name
         keys = prepared(town, job_id)
         with standing(False, (shares, "gate", curious)), standing(defended, ANY_OPENING):
             ends = execute_everywhere(town, town.acceptance_digest(job_id), keys)

@@ -17,7 +17,7 @@ from sandbox import outcome
 from sandbox.buyer import opening, session
 from sandbox.buyer.opening import OpenedResult, VerifiedRelease
 from sandbox.exchange import effects, tables
-from sandbox.gate.layout import Layout
+from sandbox.gate.layout import Layout, words_by_column
 from sandbox.hpke import SealingKey
 from sandbox.lifecycle import State
 from sandbox.node import attempts, handing_out, journal
@@ -43,14 +43,18 @@ def _believed(_: Quote, statements: Mapping[str, SealedResult]) -> AgreedOutcome
 
 
 def _first_copy(
-    plan: Plan, release: VerifiedRelease, ciphertexts: Mapping[tuple[str, int], bytes], buyer: SealingKey
+    plan: Plan,
+    release: VerifiedRelease,
+    ciphertexts: Mapping[tuple[str, int], bytes],
+    buyer: SealingKey,
+    literals: Sequence[str],
 ) -> OpenedResult:
     token = release.token.document
     shares: dict[int, bytes] = {}
     for (node, index), ciphertext in sorted(ciphertexts.items()):
         context = SealContext(token.acceptance_digest, token.attempt, plan.digest, node, index)
         shares.setdefault(index, open_share(ciphertext, buyer, release.release_keys, context))
-    return opening._local(shares) if plan.technique == "local" else opening._joint(plan, shares)
+    return opening._local(shares) if plan.technique == "local" else opening._joint(plan, shares, literals)
 
 
 async def _unread(exchange: Any, caller: Caller, job_id: str, blob: Blob) -> bytes:
@@ -204,9 +208,9 @@ def _other_share(computed: Computed, plan: Plan) -> Computed:
 
 
 def _thousand_more(share: bytes, plan: Plan) -> bytes:
-    layout = Layout.of(plan)
-    words = from_bytes(share, layout.result_shape).copy()
-    words[:, 1 + layout.key_words] += 1000
+    words = from_bytes(share, Layout.of(plan).result_shape).copy()
+    place = next(place for column, place in words_by_column(plan) if column.kind == "number")
+    words[:, place] += 1000
     return to_bytes(words)
 
 

@@ -1,6 +1,6 @@
 """The exchange sees no row, no result and no literal: canaries are planted, jobs run, every byte is searched.
 
-It plans and prices queries with placeholders; their values travel sealed to the providers.
+It plans and prices queries with placeholders; their values travel sealed to the providers and the buyer.
 """
 
 # ruff: noqa: S608 - literals are the canaries
@@ -268,7 +268,7 @@ class TestControls:
 def _run_everything(found: Evidence, folder: Path) -> None:
     honest = Shelf.run
 
-    def watched(shelf: Shelf, part: LocalPart) -> pa.Table:
+    def watched(shelf: Shelf, part: LocalPart) -> Iterator[pa.RecordBatch]:
         found.pushed.append(part.sql)
         return honest(shelf, part)
 

@@ -36,7 +36,7 @@ TERMS: dict[str, Any] = {
         "delay": {
             "reveal": ["after-aggregate"],
             "functions": ["sum", "avg", "count", "min", "max", "var"],
-            "roles": ["filter"],
+            "roles": ["filter", "order"],
         },
         "distance": {"reveal": ["after-aggregate"], "functions": ["sum", "avg", "count"]},
         "tail": {"reveal": ["never"]},

@@ -141,6 +141,19 @@ def test_a_detached_job_is_found_again_and_its_result_fetched(insurer: Path, mar
     assert out.stat().st_size > 0
 
 
+def test_a_query_is_explained_without_a_job(insurer: Path) -> None:
+    jobs = asked("jobs", "--as", insurer)
+    plan = asked("explain", QUERY, "--as", insurer)["plan"]
+    assert asked("jobs", "--as", insurer) == jobs
+    assert {"alice", "bob", "insurer"} <= {name for node in plan["nodes"] for name in node["by"]}
+    quoted = asked("quote", QUERY, *PURPOSE, "--as", insurer)
+    assert quoted["plan"] == plan
+    assert (plan["rounds"], plan["bytes"]) == (quoted["quote"]["rounds"], quoted["quote"]["wire_bytes"])
+    said = invoke("explain", QUERY, "--as", insurer).stdout
+    assert "insurer: open what is shown, and finish" in said
+    asked("jobs", quoted["job"], "--cancel", "--watch", "--as", insurer)
+
+
 def test_a_quoted_job_can_be_cancelled(insurer: Path) -> None:
     job = asked("quote", QUERY, *PURPOSE, "--as", insurer)["job"]
     assert asked("jobs", job, "--cancel", "--watch", "--as", insurer)["state"] == "CANCELLED"

@@ -18,6 +18,7 @@ ROW = Row("row", 5.0, "s", "<= 6", verified=True, checked="")
         (replace(ROW, value=6.0), True),
         (replace(ROW, value=6.1), False),
         (replace(ROW, goal=">= 6"), False),
+        (replace(ROW, verified=False), False),
         (replace(ROW, goal=None), None),
         (replace(ROW, ratio={"spu": 2.0}, ratio_goals={"spu": 2.0}), True),
         (replace(ROW, ratio={"spu": 1.9}, ratio_goals={"spu": 2.0}), False),

@@ -76,6 +76,12 @@ def test_a_withheld_result_is_free_by_default() -> None:
     )
 
 
+def test_a_provider_is_paid_for_each_of_its_products() -> None:
+    both = {"skyline.flights": SKYLINE, "skyline.planes": SKYLINE, "aurora.flights": SKYLINE}
+    found = charge(both, Usage(10, 1500), ExchangeFees(0, 0))
+    assert found.split == {"skyline": 2 * 522, "aurora": 522, "exchange-fee": 0, "tax": 0}
+
+
 def test_products_of_several_currencies_are_not_added() -> None:
     euro = Tariff("EUR", 1, 1, 1)
     with pytest.raises(MalformedDocument, match="one currency"):

@@ -55,6 +55,7 @@ def test_the_commands_of_the_design_are_there() -> None:
         "collection",
         "terms",
         "catalogue",
+        "explain",
         "quote",
         "run",
         "jobs",

@@ -90,7 +90,7 @@ def job(buyer: str = "acme", products: Sequence[Signed[ProductRecord]] = (), **c
         "buyer": buyer,
         "idempotency_key": secrets.token_hex(16),
         "query": "SELECT COUNT(*) AS n FROM alice.flights",
-        "collection": None,
+        "collections": (),
         "products": tuple(
             RecordPin(name=each.document.product, record_digest=each.digest) for each in products
         ),

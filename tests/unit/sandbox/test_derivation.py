@@ -13,12 +13,14 @@ from records.document import Signed
 from records.errors import JobRefused, MalformedDocument, UnknownObject
 from records.job import RecordPin
 from records.parties import PartyRecord, ProductRecord
+from sandbox import derivation
 from sandbox.derivation import Derived, Facts, derive, metered_charge, use_request
 from tests.unit.sandbox.registered import NOW, TERMS, identity, job, membership, product
 
 QUERY = "SELECT origin, COUNT(*) AS n, AVG(delay) AS d FROM everyone GROUP BY origin"
 FEES = ExchangeFees(fee_basis_points=500, tax_basis_points=600)
 PROVIDERS = ("alice", "bob")
+OPEN: dict[str, Any] = {"unit": {"none": "made-up data"}, "columns": {"origin": {"reveal": ["plain"]}}}
 
 
 def offered(provider: str, **changes: Any) -> Signed[ProductRecord]:
@@ -47,9 +49,22 @@ def facts(products: list[Signed[ProductRecord]], **changes: Any) -> Facts:
     return replace(whole, **changes)
 
 
+def product_of(provider: str, table: str) -> Signed[ProductRecord]:
+    terms = policy.parse(TERMS | OPEN, product=f"{provider}.{table}")
+    return product(provider, table, terms=terms.to_json(), terms_digest=terms.digest)
+
+
+def joined(max_groups: int, **public: int) -> Derived:
+    """Return a join in which every row of a provider matches at most 64 of the other."""
+    declared = {"public": {"most": {"origin": 64}, **public}}
+    products = [offered(name, **OPEN, **declared) for name in PROVIDERS]
+    query = "SELECT COUNT(*) AS n FROM alice.flights AS a JOIN bob.flights AS b ON a.origin = b.origin"
+    return derive(job(products=products, query=query, max_groups=max_groups).document, facts(products))
+
+
 def joint(**changes: Any) -> Derived:
     products = [offered(name) for name in PROVIDERS]
-    of = job(products=products, query=QUERY, collection="everyone", **changes)
+    of = job(products=products, query=QUERY, collections=("everyone",), **changes)
     return derive(of.document, facts(products))
 
 
@@ -59,14 +74,15 @@ def test_the_plan_of_a_collection_is_joint() -> None:
     assert derived.providers == PROVIDERS
     assert derived.nodes == ("alice", "bob", "notary")
     assert sorted(derived.compute_set) == ["alice", "bob", "notary"]
-    assert [item.opening_id for item in derived.openings] == ["released-size", "result"]
-    assert derived.leaks == ()
+    assert [item.opening_id for item in derived.openings[-2:]] == ["released-size", "result"]
+    assert [item.opening_id for item in derived.openings if item.receivers == "buyer"] == ["result"]
+    assert derived.leaks == derived.plan.leaks
     assert derived.charge.total_minor == sum(derived.charge.split.values())
 
 
 def test_every_party_derives_the_same() -> None:
     products = [offered(name) for name in PROVIDERS]
-    of = job(products=products, query=QUERY, collection="everyone").document
+    of = job(products=products, query=QUERY, collections=("everyone",)).document
     there = facts(list(reversed(products)))
     here = facts(products)
     shuffled = replace(there, parties=dict(reversed(list(there.parties.items()))))
@@ -92,7 +108,7 @@ def test_a_product_at_another_version_is_refused() -> None:
 
 def test_the_job_pins_the_members_of_its_collection() -> None:
     products = [offered(name) for name in (*PROVIDERS, "carol")]
-    of = job(products=products[:2], query=QUERY, collection="everyone")
+    of = job(products=products[:2], query=QUERY, collections=("everyone",))
     with pytest.raises(MalformedDocument):
         derive(of.document, facts(products))
 
@@ -123,7 +139,7 @@ def test_a_query_of_something_else_is_unknown() -> None:
 )
 def test_three_seats_have_three_controllers_foreign_to_the_buyer(name: str, changes: dict[str, Any]) -> None:
     products = [offered(each) for each in PROVIDERS]
-    of = job(products=products, query=QUERY, collection="everyone").document
+    of = job(products=products, query=QUERY, collections=("everyone",)).document
     whole = facts(products)
     parties = {**whole.parties, name: whole.parties[name].model_copy(update=changes)}
     with pytest.raises(JobRefused):
@@ -133,7 +149,7 @@ def test_three_seats_have_three_controllers_foreign_to_the_buyer(name: str, chan
 def test_the_exchange_takes_no_seat_even_where_terms_accept_it() -> None:
     accepting = {"parties": {"accept": ["notary", "provider", "exchange"]}}
     products = [offered(name, **accepting) for name in PROVIDERS]
-    of = job(products=products, query=QUERY, collection="everyone").document
+    of = job(products=products, query=QUERY, collections=("everyone",)).document
     whole = facts(products)
     assert "exchange" not in derive(of, whole).compute_set
     parties = {name: record for name, record in whole.parties.items() if name != "notary"}
@@ -143,18 +159,51 @@ def test_the_exchange_takes_no_seat_even_where_terms_accept_it() -> None:
 
 def test_the_strictest_terms_win() -> None:
     products = [offered("alice"), offered("bob", release={"min_units": 50, "max_rows": 3})]
-    of = job(products=products, query=QUERY, collection="everyone").document
+    of = job(products=products, query=QUERY, collections=("everyone",)).document
     rules = derive(of, facts(products)).rules
     assert (rules.min_units, rules.max_rows) == (50, 3)
 
 
-def test_more_groups_than_can_be_compared_are_refused_with_a_number_that_passes() -> None:
+def test_a_table_too_large_for_shares_is_refused() -> None:
     with pytest.raises(JobRefused) as refusal:
-        joint(max_groups=10_000)
+        joined(max_groups=1_000_000)
     (reason,) = refusal.value.reasons
-    assert reason.clause == "max_groups"
-    passing = int("".join(letter for letter in reason.remedy if letter.isdigit()))
-    assert joint(max_groups=passing).plan.max_groups == passing
+    assert (reason.provider, reason.clause) == ("planner", "max_groups")
+    assert reason.remedy
+    assert joined(max_groups=1000).technique == "secret-sharing"
+
+
+def test_more_than_an_hour_of_computing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    needed_ms = joined(max_groups=1000).compute_ms
+    monkeypatch.setattr(derivation, "MAX_COMPUTE_MS", needed_ms)
+    joined(max_groups=1000)
+    monkeypatch.setattr(derivation, "MAX_COMPUTE_MS", needed_ms - 1)
+    with pytest.raises(JobRefused) as refusal:
+        joined(max_groups=1000)
+    (reason,) = refusal.value.reasons
+    assert (reason.provider, reason.clause) == ("planner", "compute")
+
+
+def test_what_terms_declare_bounds_what_enters_shares() -> None:
+    assert {part.rows for part in joined(max_groups=1000).plan.parts} == {1000}
+    assert {part.rows for part in joined(max_groups=1000, rows=300).plan.parts} == {300}
+
+
+def test_a_provider_may_have_several_products_in_a_job() -> None:
+    products = [offered("alice", **OPEN), offered("bob", **OPEN), product_of("alice", "planes")]
+    query = (
+        "SELECT f.origin, COUNT(*) AS n FROM everyone AS f"
+        " WHERE f.origin IN (SELECT p.origin FROM alice.planes AS p)"
+        " AND f.origin IN (SELECT a.origin FROM alice.flights AS a) GROUP BY f.origin"
+    )
+    whole = facts(products[:2])
+    whole = replace(whole, products={each.document.product: each.document for each in products})
+    derived = derive(job(products=products, query=query, collections=("everyone",)).document, whole)
+    assert derived.providers == ("alice", "bob")
+    assert derived.plan.products == ("alice.flights", "alice.planes", "bob.flights")
+    assert {part.provider for part in derived.plan.parts} == {"alice", "bob"}
+    single = metered_charge(derived, 0, ExchangeFees(0, 0), withheld=False).split
+    assert single["alice"] == 2 * single["bob"]
 
 
 def test_more_groups_cost_more() -> None:
@@ -177,22 +226,19 @@ def test_a_withheld_result_costs_nothing() -> None:
 
 def test_a_node_is_asked_with_what_was_derived() -> None:
     products = [offered(name) for name in PROVIDERS]
-    of = job(products=products, query=QUERY, collection="everyone").document
+    of = job(products=products, query=QUERY, collections=("everyone",)).document
     derived = derive(of, facts(products))
     request = use_request(derived, of, facts(products), "alice.flights", NOW)
     assert (request.purpose, request.technique) == ("research", "secret-sharing")
-    assert {(use.column, use.use) for use in request.columns} == {
-        ("origin", "group"),
-        ("delay", "aggregate:avg"),
-        ("delay", "aggregate:sum"),
-        ("delay", "aggregate:count"),
-    }
+    uses = {(use.column, use.use) for use in request.columns if use.product == "alice.flights"}
+    assert uses == {("origin", "group"), ("origin", "output"), ("delay", "output")}
+    assert {use.product for use in request.columns} == {"alice.flights", "bob.flights"}
     assert sorted(item.party for item in request.compute_parties) == ["alice", "bob", "notary"]
 
 
 def test_neither_buyer_nor_regulator_computes() -> None:
     products = [offered(name) for name in PROVIDERS]
-    of = job(products=products, query=QUERY, collection="everyone").document
+    of = job(products=products, query=QUERY, collections=("everyone",)).document
     whole = facts(products)
     parties = {"a-regulator": party("a-regulator", "regulator"), **whole.parties}
     assert derive(of, replace(whole, parties=parties)) == derive(of, whole)

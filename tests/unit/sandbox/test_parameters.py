@@ -1,4 +1,4 @@
-"""Sealed literals: they open for the providers of their job alone, and for all of them to the same values."""
+"""Sealed literals: they open for the parties of their job alone, and for all of them to the same values."""
 
 from __future__ import annotations
 

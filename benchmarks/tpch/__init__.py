@@ -1,0 +1,1 @@
+"""TPC-H over three providers: the 22 queries, each result held against DuckDB over all tables together."""
