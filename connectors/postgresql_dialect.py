@@ -73,7 +73,7 @@ def translate(tree: exp.Query, relations: Mapping[str, tuple[exp.Select, Sequenc
     }
     try:
         tree = qualify(tree, schema=known, dialect=pushed_query.DIALECT, identify=True)
-        postgresql_try.expand(tree, _column_types(tree, relations))
+        postgresql_try.expand(tree, {name: columns for name, (_, columns) in relations.items()})
         tree = annotate_types(tree, schema=known, dialect=pushed_query.DIALECT)
     except SqlglotError:
         raise MalformedDocument("the pushed query does not fit the schema of the source") from None
@@ -86,23 +86,6 @@ def translate(tree: exp.Query, relations: Mapping[str, tuple[exp.Select, Sequenc
     if any(len(name.name.encode()) > MAX_IDENTIFIER_BYTES for name in tree.find_all(exp.Identifier)):
         raise NotPermitted(f"a name has more than {MAX_IDENTIFIER_BYTES} bytes; PostgreSQL would cut it")
     return pushed_query.to_text(tree, DIALECT)
-
-
-def _column_types(
-    tree: exp.Query, relations: Mapping[str, tuple[exp.Select, Sequence[Column]]]
-) -> postgresql_try.ColumnTypes:
-    """Return the types of the columns of relations; an alias that means two things is left out."""
-    meanings: dict[str, set[str]] = {}
-    for table in tree.find_all(exp.Table):
-        meanings.setdefault(table.alias_or_name, set()).add(table.name if table.args.get("db") else "")
-    for named in tree.find_all(exp.Subquery, exp.CTE, exp.Lateral):
-        meanings.setdefault(named.alias, set()).add("")
-    return {
-        (alias, folded(column.name)): column.type
-        for alias, names in meanings.items()
-        if len(names) == 1 and "" not in names
-        for column in relations[next(iter(names))][1]
-    }
 
 
 def binary(value: exp.Expr) -> exp.Expr:

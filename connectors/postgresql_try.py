@@ -15,12 +15,11 @@ import duckdb
 from sqlglot import exp
 
 from connectors import locked_database, pushed_query
+from connectors.column_types import folded
+from connectors.connector import Column
 from connectors.locked_database import Limits
 from connectors.postgresql_arithmetic import bracketed
 from records.errors import NotPermitted
-
-ColumnTypes = Mapping[tuple[str, str], str]
-"""The types of the columns of tables, by the alias of the table and the folded name."""
 
 _RANGES = {name: 1 << bits for name, bits in {"SMALLINT": 15, "INTEGER": 31, "BIGINT": 63}.items()}
 _DIGITS = {"SMALLINT": 5, "INTEGER": 10, "BIGINT": 19}
@@ -46,8 +45,8 @@ _OF_ONE_TYPE = (
 )
 
 
-def expand(tree: exp.Query, columns: ColumnTypes) -> None:
-    """Put in place of each TRY of a qualified tree what means the same without it.
+def expand(tree: exp.Query, relations: Mapping[str, Sequence[Column]]) -> None:
+    """Put in place of each TRY of a tree, qualified over `relations`, what means the same without it.
 
     Raises:
         NotPermitted: it stands around something that cannot be said to PostgreSQL without errors.
@@ -55,7 +54,7 @@ def expand(tree: exp.Query, columns: ColumnTypes) -> None:
     tries = list(tree.find_all(exp.Try))
     if tries:
         with locked_database.open_database(Limits(memory_mib=64, threads=1)) as oracle:
-            reader = _Reader(oracle, columns)
+            reader = _Reader(oracle, _column_types(tree, relations))
             for node in tries:
                 node.replace(reader.null_for_error(node.this))
 
@@ -63,7 +62,7 @@ def expand(tree: exp.Query, columns: ColumnTypes) -> None:
 class _Reader:
     """Reads an expression as (its exact value, the conditions under which DuckDB fails)."""
 
-    def __init__(self, oracle: duckdb.DuckDBPyConnection, columns: ColumnTypes) -> None:
+    def __init__(self, oracle: duckdb.DuckDBPyConnection, columns: Mapping[tuple[str, str], str]) -> None:
         self._oracle = oracle
         self._columns = columns
         self._types: dict[str, str] = {}
@@ -103,6 +102,9 @@ class _Reader:
         return copy, failures
 
     def _operation(self, node: exp.Expr) -> tuple[exp.Expr, list[exp.Expr]]:
+        if isinstance(node, exp.Sub) and self._type(node.this) == self._type(node.expression) == "DATE":
+            (until, failures), (since, more) = self._read(node.this), self._read(node.expression)
+            return exp.Paren(this=exp.Sub(this=until, expression=since)), [*failures, *more]
         kind = self._require_number(node)
         left, right = (self._require_number(side) for side in (node.this, node.expression))
         (first, failed), (second, failed_too) = self._read(node.this), self._read(node.expression)
@@ -213,6 +215,21 @@ class _Reader:
         if kind is None:
             raise _refusal("the column of a sub-query")
         return exp.cast(exp.null(), kind, dialect=pushed_query.DIALECT)
+
+
+def _column_types(tree: exp.Query, relations: Mapping[str, Sequence[Column]]) -> dict[tuple[str, str], str]:
+    """Return the types of columns by alias and folded name; an alias that means two things is left out."""
+    meanings: dict[str, set[str]] = {}
+    for table in tree.find_all(exp.Table):
+        meanings.setdefault(table.alias_or_name, set()).add(table.name if table.args.get("db") else "")
+    for named in tree.find_all(exp.Subquery, exp.CTE, exp.Lateral):
+        meanings.setdefault(named.alias, set()).add("")
+    return {
+        (alias, folded(column.name)): column.type
+        for alias, names in meanings.items()
+        if len(names) == 1 and "" not in names
+        for column in relations[next(iter(names))]
+    }
 
 
 def _numeric(value: exp.Expr, kind: str) -> exp.Expr:

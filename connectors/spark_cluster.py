@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 INTERRUPT_EVERY_S = 0.2
 UNREACHABLE = "the Spark cluster does not answer, or has no such table or path; check `remote` and the name"
+UNSAID = "Spark cannot run this query over the table as it is; write it in simpler parts"
 QUERY_LOGGERS = ("SQLQueryContextLogger", "DataFrameQueryContextLogger")
 """Where `pyspark` writes the text of every error of a query, with values of rows in it."""
 
@@ -175,19 +176,25 @@ def _step(session: SparkSession, limit: TimeLimit) -> Iterator[None]:
 
 @contextmanager
 def errors(limit: TimeLimit | None = None, expired: threading.Event | None = None) -> Iterator[None]:
-    """Say in constant words what the cluster could not do in the block."""
+    """Say in constant words what the cluster could not do in the block: a step of a query, if it has a limit.
+
+    Raises:
+        LimitExceeded: the step was ended because its time had `expired`.
+        NotPermitted: Spark cannot run the query.
+        SourceUnreadable: any other failure.
+    """
     from pyspark.errors import AnalysisException, PySparkException
 
     try:
         yield
-    except AnalysisException:
-        raise NotPermitted(
-            "Spark cannot run this query over the table as it is; write it in simpler parts"
-        ) from None
-    except (PySparkException, pa.ArrowException):
-        if limit is not None and expired is not None and expired.is_set():
+    except (PySparkException, pa.ArrowException) as error:
+        if limit is None:
+            raise SourceUnreadable(UNREACHABLE) from None
+        if expired is not None and expired.is_set():
             raise limit.exceeded() from None
-        raise SourceUnreadable(UNREACHABLE if limit is None else UNANSWERED) from None
+        if isinstance(error, AnalysisException):
+            raise NotPermitted(UNSAID) from None
+        raise SourceUnreadable(UNANSWERED) from None
 
 
 @contextmanager

@@ -38,7 +38,7 @@ def _within(*functions: str, roles: tuple[str, ...] = ()) -> Grant:
 
 COLUMNS: Mapping[str, Mapping[str, Grant]] = {
     "shop.customer": {
-        "c_custkey": _grouped("join"),  # Q3 Q5 Q7 Q8 Q10 Q13 Q18 Q22
+        "c_custkey": _grouped("join", "filter"),  # Q3 Q5 Q7 Q8 Q10 Q13 Q18 Q22
         "c_name": GROUPED,  # Q10 Q18
         "c_address": GROUPED,  # Q10
         "c_nationkey": _only("join"),  # Q5 Q7 Q8 Q10
@@ -57,7 +57,7 @@ COLUMNS: Mapping[str, Mapping[str, Grant]] = {
             "functions": ["count"],
             "roles": ["group", "join"],
         },
-        "o_custkey": _only("join"),  # Q3 Q5 Q7 Q8 Q10 Q13 Q18 Q22
+        "o_custkey": _only("join", "filter"),  # Q3 Q5 Q7 Q8 Q10 Q13 Q18 Q22
         "o_orderstatus": _only("filter"),  # Q21
         "o_totalprice": GROUPED,  # Q18
         "o_orderdate": _grouped("filter", "order"),  # Q3 Q18; Q8 Q9: its year; Q4 Q5 Q10
@@ -66,10 +66,10 @@ COLUMNS: Mapping[str, Mapping[str, Grant]] = {
         "o_comment": _only("filter"),  # Q13
     },
     "carrier.lineitem": {
-        "l_orderkey": _grouped("join"),  # Q3; Q18 within; others join
+        "l_orderkey": _grouped("join", "filter"),  # Q3; Q18 and Q21 within; others join
         "l_partkey": _only("join"),  # Q8 Q9 Q14 Q17 Q19 Q20
         "l_suppkey": _grouped("join", "filter"),  # Q15; Q21 compares; Q5 Q7 Q8 Q9 Q20
-        "l_quantity": _within("count", "sum", "avg", roles=("filter",)),  # Q1 Q9 Q18; Q6 Q17 Q19 Q20
+        "l_quantity": _within("count", "sum", "avg", roles=("filter", "join")),  # Q1 Q9 Q18; Q6 Q17 Q19 Q20
         "l_extendedprice": _within("count", "sum", "avg"),  # Q1 Q3 Q5 – Q10 Q14 Q15 Q17 Q19
         "l_discount": _within("count", "sum", "avg", roles=("filter", "order")),  # the same; Q6 filters
         "l_tax": _within("count", "sum"),  # Q1
@@ -93,7 +93,7 @@ COLUMNS: Mapping[str, Mapping[str, Grant]] = {
     "supply.partsupp": {
         "ps_partkey": _grouped("join"),  # Q11; Q2 Q9 Q16 Q20
         "ps_suppkey": _within("count", roles=("join", "filter")),  # Q16 counts; Q2 Q9 Q11 Q20
-        "ps_availqty": _within("count", "sum", roles=("filter",)),  # Q11; Q20
+        "ps_availqty": _within("count", "sum", roles=("filter", "join")),  # Q11; Q20
         "ps_supplycost": _within("count", "sum", "min", roles=("filter",)),  # Q9 Q11; Q2
     },
     "supply.supplier": {

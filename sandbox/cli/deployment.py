@@ -29,7 +29,7 @@ from sandbox.buyer.connect import connect
 from sandbox.exchange.site import Site, SiteConfiguration
 from sandbox.identity import Identity
 from sandbox.keystore import make_folder, write_private
-from sandbox.node.site import NodeConfiguration, ProductConfiguration
+from sandbox.node.configuration import NodeConfiguration, ProductConfiguration
 
 EXCHANGE = "exchange"
 START_TIMEOUT_S = 60.0

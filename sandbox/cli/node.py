@@ -27,7 +27,7 @@ def init(folder: options.Folder) -> None:
     """Write an empty `node.yaml` with explanations."""
     from records.errors import StateConflict
     from sandbox.cli import node_file
-    from sandbox.node.site import NodeConfiguration
+    from sandbox.node.configuration import NodeConfiguration
 
     if (folder / node_file.NAME).exists():
         raise StateConflict(f"`{folder.name}` has a `{node_file.NAME}`; edit it, or use `usufruct node pin`")

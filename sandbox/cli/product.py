@@ -36,7 +36,7 @@ def register(
     from sandbox.cli import node_file
     from sandbox.cli import terms as terms_commands
     from sandbox.cli.folder import own_record
-    from sandbox.node.site import ProductConfiguration
+    from sandbox.node.configuration import ProductConfiguration
 
     record = own_record(folder).document
     if record.role != "provider":

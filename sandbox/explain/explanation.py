@@ -6,7 +6,7 @@ Everything is derived from the signed job; no rows are read, and literals stay p
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from mpc.costs import FREE, Cost
@@ -20,7 +20,7 @@ from sandbox.joint.shapes import shapes
 from sandbox.joint.sharing import input_bytes
 from sandbox.sql.columns import WORD_BYTES
 from sandbox.sql.plan import LocalPart, PartColumn, Plan
-from sandbox.sql.steps import Compute, Filter, Input, Project
+from sandbox.sql.steps import Compute, Filter, Input, Project, Step
 
 _NOTHING = "nothing"
 _LENGTH_BYTES = 2
@@ -181,45 +181,37 @@ def _steps(plan: Plan, compute_set: tuple[str, ...]) -> tuple[list[Node], int]:
     """Return the nodes of parts and steps, and the number of the last; a chain of expressions is one node."""
     tables = shapes(plan.steps, plan.parts)
     spent, known = step_costs(plan.steps, tables), meanings(plan)
-    readers = [sum(number in tables_of(step) for step in plan.steps) for number in range(len(plan.steps))]
     nodes: list[Node] = []
-    node_of: dict[int, int] = {}
-    start = 0
-    while start < len(plan.steps):
-        end = start + 1
-        while (
-            end < len(plan.steps)
-            and isinstance(plan.steps[end - 1], _CHAINED)
-            and isinstance(plan.steps[end], _CHAINED)
-            and tables_of(plan.steps[end]) == (end - 1,)
-            and readers[end - 1] == 1
-        ):
-            end += 1
-        chain = plan.steps[start:end]
-        if all(isinstance(step, Project) for step in chain):
-            node = node_of[tables_of(chain[0])[0]]
+    node_of: list[int] = []
+    while len(node_of) < len(plan.steps):
+        start = len(node_of)
+        end = _chain_end(plan.steps, start)
+        chain, first = plan.steps[start:end], plan.steps[start]
+        inputs = tuple(dict.fromkeys(node_of[table] for table in tables_of(first)))
+        if all(isinstance(step, Project) for step in chain):  # other names for the same columns
+            node_of += inputs * len(chain)
+            continue
+        number = len(nodes) + 1
+        if isinstance(first, Input):
+            nodes.append(_part(number, plan.parts[first.part]))
         else:
-            inputs = tuple(dict.fromkeys(node_of[table] for table in tables_of(chain[0])))
-            node = len(nodes) + 1
-            made = (
-                _part(node, plan.parts[chain[0].part])
-                if isinstance(chain[0], Input)
-                else _step(
-                    Node(
-                        node,
-                        compute_set,
-                        in_words(chain, tables, known),
-                        "",
-                        tables[end - 1].rows,
-                        inputs=inputs,
-                    ),
-                    spent[start:end],
-                )
-            )
-            nodes.append(made)
-        node_of |= dict.fromkeys(range(start, end), node)
-        start = end
-    return nodes, node_of[len(plan.steps) - 1]
+            what, rows = in_words(chain, tables, known), tables[end - 1].rows
+            nodes.append(_step(Node(number, compute_set, what, "", rows, inputs=inputs), spent[start:end]))
+        node_of += [number] * len(chain)
+    return nodes, node_of[-1]
+
+
+def _chain_end(steps: Sequence[Step], start: int) -> int:
+    """Return the index behind the steps from `start` on of which each is read by the next alone."""
+    end = start + 1
+    while (
+        end < len(steps)
+        and isinstance(steps[end - 1], _CHAINED)
+        and isinstance(steps[end], _CHAINED)
+        and [number for number, step in enumerate(steps) if end - 1 in tables_of(step)] == [end]
+    ):
+        end += 1
+    return end
 
 
 def _part(number: int, part: LocalPart) -> Node:

@@ -1,7 +1,7 @@
 """What terms declare to everybody is true of the source: checked when a product is registered.
 
-The source's own engine aggregates; no row leaves it, and no error says a value or a count. A declaration is
-the officer's (R16): one that does not hold is refused, never mended from the rows.
+The provider's own engines aggregate; no row leaves its machine, and no error says a value or a count. A
+declaration is the officer's (R16): one that does not hold is refused, never mended from the rows.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from decimal import Decimal
 
 from sqlglot import exp
 
+from connectors import local_query
 from connectors.connector import Column, Connector
 from policies.plain_text import show_name
 from policies.public import BoundValue, Public, Range, RangeKind, read_range
@@ -102,7 +103,7 @@ def _lies_within(connector: Connector, name: str, declared: Range) -> bool:
     query = exp.select(
         exp.alias_(exp.Min(this=_column(name)), "least"), exp.alias_(exp.Max(this=_column(name)), "greatest")
     )
-    row = connector.execute(query.from_(_table()).sql(DIALECT), TABLE).to_pylist()[0]
+    row = local_query.execute(query.from_(_table()).sql(DIALECT), {TABLE: connector}).to_pylist()[0]
     # Engines hold NaN to be the greatest number, so it shows in the second.
     return all(
         value is None or (not _is_nan(value) and declared.contains(_bound(value))) for value in row.values()
@@ -131,7 +132,7 @@ def _matches(text: exp.Expr, pattern: str) -> exp.Expr:
 def _number(connector: Connector, query: exp.Select) -> int:
     """Return the one number that `query` gives; 0 where there is no row to aggregate."""
     whole = query if query.args.get("from_") else query.from_(_table())
-    return int(connector.execute(whole.sql(DIALECT), TABLE).column(0)[0].as_py() or 0)
+    return int(local_query.execute(whole.sql(DIALECT), {TABLE: connector}).column(0)[0].as_py() or 0)
 
 
 def _bound(value: float | Decimal | date) -> BoundValue:

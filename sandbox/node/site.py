@@ -16,14 +16,11 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
 from policies import terms as policy
 from records.clock import Clock, utc_now
 from records.document import Signed
 from records.errors import MalformedDocument, PeerUnavailable, StateConflict, UnknownObject, UsufructError
-from records.parties import PartyRecord, Role
+from records.parties import PartyRecord
 from sandbox.identity import Identity
 from sandbox.keystore import read_private
 from sandbox.link.grpc import LinkServicer
@@ -31,6 +28,7 @@ from sandbox.link.mailbox import Mailbox
 from sandbox.link.mesh import Mesh
 from sandbox.link.streams import grpc_mesh, negotiated_mesh
 from sandbox.link.tls import AVAILABLE, TlsListener
+from sandbox.node.configuration import NodeConfiguration, ProductConfiguration
 from sandbox.node.node import Node, NodeSettings
 from sandbox.ports import Caller, NodePort
 from sandbox.store import Store
@@ -44,44 +42,6 @@ logger = logging.getLogger(__name__)
 LINK_TIMEOUT_S = 60.0
 LOOK_AGAIN_S = 1.0
 ASK_AGAIN_S = 10.0
-
-
-class ProductConfiguration(BaseModel):
-    """One product in `node.yaml`; paths are relative to the folder."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    source: str
-    terms: str
-    collections: tuple[str, ...] = ()
-
-
-class NodeConfiguration(BaseModel):
-    """What stands in `node.yaml`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    pins: dict[str, str] = Field(default_factory=dict)
-    first_use: tuple[Role, ...] = ("buyer",)
-    products: dict[str, ProductConfiguration] = Field(default_factory=dict)
-    data_port: int | None = Field(default=0, ge=0, le=65535)
-    """Where the TLS data channel listens: 0 is any free port, null leaves all frames to gRPC."""
-
-    @classmethod
-    def read(cls, path: Path) -> NodeConfiguration:
-        """Read `node.yaml`.
-
-        Raises:
-            MalformedDocument: it does not parse, or has an unknown field.
-        """
-        try:
-            return cls.model_validate(yaml.safe_load(path.read_text()) or {})
-        except (yaml.YAMLError, ValidationError) as error:
-            raise MalformedDocument(
-                f"`{path.name}` does not parse; see the design of a node's folder"
-            ) from error
-
-    def write(self, path: Path) -> None:
-        """Write `node.yaml`."""
-        path.write_text(yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False))
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +206,7 @@ class RunningNode:
         except (OSError, UnicodeDecodeError) as error:
             raise MalformedDocument(f"the terms of `{name}` cannot be read; check `node.yaml`") from error
         terms = policy.parse(text, product=name)
-        await self.node.offer(self._site.folder / product.source, terms)
+        await self.node.offer(product.source_within(self._site.folder), terms)
         for collection in product.collections:
             await self.node.join(name, collection)
 

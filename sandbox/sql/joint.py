@@ -24,6 +24,7 @@ from sandbox.sql.local import final_types, finishing
 from sandbox.sql.plan import Counts, Output, Plan, ResultColumn, Support
 from sandbox.sql.relations import Number, Relation, refuse
 from sandbox.sql.steps import Project
+from sandbox.sql.units import require_no_conditions, require_plain
 
 
 def joint_plan(
@@ -36,6 +37,10 @@ def joint_plan(
     """
     binder = Binder(catalogue, max_rows)
     block = _block(binder, tree)
+    if block.grouped is None:
+        require_plain(tree, catalogue)
+    elif isinstance(tree, exp.Select):
+        require_no_conditions(tree, catalogue)
     if block.offset:
         raise refuse("offset", "OFFSET over several providers", "use LIMIT, and skip released rows")
     released = _Released(block)

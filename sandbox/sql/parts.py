@@ -191,19 +191,48 @@ class Part(Relation):
 
     def bounds(self, expression: exp.Expr, scale: int) -> tuple[int, int] | None:
         """Return declared bounds of value · `scale`, or those of its type; None if there are none."""
-        kind = self.type_of(expression)
-        node = expression.unnest()
-        if node.find(exp.Column) is None:
+        if expression.find(exp.Column) is None:
             return None  # the type of a placeholder is a sample's
-        if isinstance(node, exp.Column):
-            item = next(each for each in self.items if each.alias == node.table)
-            if item.facts is not None:
-                declared = dict(item.facts.declared.ranges).get(node.name)
-                if declared is not None:
-                    low, high = (end * scale for end in declared)
-                    natural = 1 if kind == "DOUBLE" else natural_scale(kind)
-                    return low // natural, -(-high // natural)
-        return type_bounds(kind, scale)
+        declared = self._declared(expression, scale)
+        return declared if declared is not None else type_bounds(self.type_of(expression), scale)
+
+    def _declared(self, expression: exp.Expr, scale: int) -> tuple[int, int] | None:
+        """Return the bounds that follow from declared ranges, of columns and of what + − · make of them."""
+        node = expression.unnest()
+        match node:
+            case exp.Column():
+                return self._range(node, scale)
+            case exp.Neg():
+                inner = self._declared(node.this, scale)
+                return None if inner is None else (-inner[1], -inner[0])
+            case exp.Add() | exp.Sub():
+                left, right = (self._declared(side, scale) for side in (node.this, node.expression))
+                if left is None or right is None:
+                    return None
+                low, high = right if isinstance(node, exp.Add) else (-right[1], -right[0])
+                return left[0] + low, left[1] + high
+            case exp.Mul():
+                scales = [natural_scale(self.type_of(side)) for side in (node.this, node.expression)]
+                left, right = (
+                    self._declared(side, each)
+                    for side, each in zip((node.this, node.expression), scales, strict=True)
+                )
+                if left is None or right is None:
+                    return None
+                ends = [x * y * scale for x in left for y in right]
+                product = scales[0] * scales[1]
+                return min(ends) // product, -(-max(ends) // product)
+        return None
+
+    def _range(self, column: exp.Column, scale: int) -> tuple[int, int] | None:
+        item = next(each for each in self.items if each.alias == column.table)
+        declared = dict(item.facts.declared.ranges).get(column.name) if item.facts is not None else None
+        if declared is None:
+            return None
+        kind = item.columns[column.name]
+        natural = 1 if kind == "DOUBLE" else natural_scale(kind)
+        low, high = (end * scale for end in declared)
+        return low // natural, -(-high // natural)
 
     def _add(self, item: Item) -> None:
         row = item.marks
@@ -232,7 +261,8 @@ class Part(Relation):
             raise refuse("expression", "a text where a number is computed", "cast it to a number")
         wanted = scale if scale is not None else natural_scale(kind)
         most = (1 << max(0, min(budget_bits, MOST_BITS))) - 1
-        if self._is_declared_beyond(expression, wanted, most):
+        declared = self._declared(expression, wanted)
+        if declared is not None and max(-declared[0], declared[1]) > most:
             raise refuse(
                 "range",
                 "numbers that do not fit 64 bits in shares",
@@ -244,15 +274,6 @@ class Part(Relation):
             Column("", "number", 64), "number", (self.sql.output(expression),), kind, wanted, low, high
         )
         return Number(column.name, wanted, low, high)
-
-    def _is_declared_beyond(self, expression: exp.Expr, scale: int, most: int) -> bool:
-        node = expression.unnest()
-        if not isinstance(node, exp.Column):
-            return False
-        item = next(each for each in self.items if each.alias == node.table)
-        declared = item.facts is not None and node.name in dict(item.facts.declared.ranges)
-        bounds = self.bounds(expression, scale) if declared else None
-        return bounds is not None and max(-bounds[0], bounds[1]) > most
 
     def _bit(self, expression: exp.Expr, truth: Truth) -> str:
         kind = self.type_of(expression)

@@ -58,11 +58,7 @@ def follow(select: exp.Select, catalogue: Catalogue) -> list[Counted]:
             Counted(facts, columns) for facts, columns in _of_item(item, catalogue, single=_is_single(select))
         ]
     seen = {each.facts.product for each in found}
-    for node in _conditions(select):
-        for table in node.find_all(exp.Table):
-            for facts in catalogue.find(table.name).products:
-                if facts.unit is not None:
-                    raise _lost(facts, "in the condition of another SELECT", "join the table in FROM instead")
+    require_no_conditions(select, catalogue)
     for table in select.find_all(exp.Table):
         for facts in catalogue.find(table.name).products:
             if facts.unit is not None and facts.product not in seen:
@@ -70,22 +66,41 @@ def follow(select: exp.Select, catalogue: Catalogue) -> list[Counted]:
     return found
 
 
+def require_no_conditions(select: exp.Select, catalogue: Catalogue) -> None:
+    """Return if no sub-query of a condition reads a protected product: whether it has a row would pass no gate.
+
+    Raises:
+        JobRefused: one does.
+    """
+    for node in _conditions(select):
+        for facts in _protected(node, catalogue):
+            raise _lost(facts, "in the condition of another SELECT", "join the table in FROM instead")
+
+
 def require_plain(tree: exp.Query, catalogue: Catalogue) -> None:
-    """Return if a query for rows aggregates no protected product: its aggregates would pass no gate.
+    """Return if a query for rows groups no protected product: its groups would pass no gate.
 
     Raises:
         JobRefused: it does.
     """
+    for union in tree.find_all(exp.Union):
+        for facts in _protected(union, catalogue) if union.args.get("distinct") else ():
+            raise _lost(facts, "under UNION", "use UNION ALL, or SELECT DISTINCT from one table")
     for select in tree.find_all(exp.Select):
-        aggregated = select.args.get("group") is not None or any(
-            node.find(exp.AggFunc, exp.Window) is not None for node in select.expressions
-        )
-        for table in select.find_all(exp.Table) if aggregated else ():
-            for facts in catalogue.find(table.name).products:
-                if facts.unit is not None:
-                    raise _lost(
-                        facts, "aggregated inside a query for rows", "aggregate in the outermost SELECT"
-                    )
+        clauses = [*select.expressions, *(select.args[name] for name in ("qualify",) if select.args.get(name))]
+        grouped = select.args.get("group") is not None or bool(select.args.get("distinct"))
+        if grouped or any(node.find(exp.AggFunc, exp.Window) is not None for node in clauses):
+            for facts in _protected(select, catalogue):
+                raise _lost(facts, "grouped inside a query for rows", "aggregate in the outermost SELECT")
+
+
+def _protected(tree: exp.Expr, catalogue: Catalogue) -> list[ProductFacts]:
+    return [
+        facts
+        for table in tree.find_all(exp.Table)
+        for facts in catalogue.find(table.name).products
+        if facts.unit is not None
+    ]
 
 
 def arguments_of(node: exp.Expr) -> list[exp.Expr]:
@@ -153,12 +168,7 @@ def _of_item(
 
 def _of_subquery(item: exp.Expr, catalogue: Catalogue) -> list[tuple[ProductFacts, tuple[exp.Expr, ...]]]:
     inner = item.this
-    protected = [
-        facts
-        for table in inner.find_all(exp.Table)
-        for facts in catalogue.find(table.name).products
-        if facts.unit is not None
-    ]
+    protected = _protected(inner, catalogue)
     if not protected:
         return []
     if not isinstance(inner, exp.Select) or inner.args.get("limit") is not None or inner.args.get("distinct"):

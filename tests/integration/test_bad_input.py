@@ -36,7 +36,7 @@ from sandbox.buyer.client import Buyer, BuyerJob
 from sandbox.lifecycle import State
 from sandbox.local import LocalCluster
 from sandbox.node import journal
-from sandbox.node.site import NodeConfiguration, ProductConfiguration
+from sandbox.node.configuration import NodeConfiguration, ProductConfiguration
 from sandbox.ports import Caller
 from tests.adversarial.town import CALLER
 from tests.adversarial.town import Town as ByHand

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from sandbox.cli import node_file
-from sandbox.node.site import NodeConfiguration
+from sandbox.node.configuration import NodeConfiguration
 from tests.unit.cli.running import asked, invoke, new_provider
 
 KEY_ID = "ed25519:" + "ab" * 32

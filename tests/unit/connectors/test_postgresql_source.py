@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
+import duckdb
 import psycopg
 import pyarrow as pa
 import pytest
@@ -25,7 +26,7 @@ from records.errors import (
     StateConflict,
     UsufructError,
 )
-from tests.unit.connectors.contract import DecimalContract, Places
+from tests.unit.connectors.contract import ROWS, DecimalContract, Places
 from tests.unit.connectors.postgresql_server import PostgresqlPlace, running_server
 
 
@@ -84,7 +85,7 @@ class TestMeaning:
         [
             "lower(name)", "upper(name)", "name ILIKE 'A'", "regexp_matches(name, 'a')", "trim(name)",
             "round(x, 1)", "CAST(x AS VARCHAR)", "CAST(x AS DECIMAL(9, 2))", "CAST(name AS BIGINT)",
-            "CAST(n AS TINYINT)", "x // 2", "TRY_CAST(name AS DOUBLE)", "TRY(x * x)", "TRY(n * n + n)",
+            "CAST(n AS TINYINT)", "x // 2", "TRY_CAST(name AS DOUBLE)", "TRY(x * x)", "CAST(n > 1 AS BIGINT)",
             "first(name)", "substring(name, n)", "name || n", "log(2, x)",
             "median(day)", "x % 2", "date_diff('hour', day, day)",
         ],
@@ -98,6 +99,31 @@ class TestMeaning:
         assert open_source(frame).execute(query, "t").num_rows == 1
         with pytest.raises(NotPermitted):
             source.execute(query, "t")
+
+    @pytest.mark.parametrize(
+        "query",
+        [
+            "SELECT greatest(Id, delay, NULL) AS v, least(Id, big) AS w FROM t ORDER BY Id",
+            "SELECT count(DISTINCT (Id, late)) FILTER (WHERE Id > 1) AS v FROM t",
+            "SELECT count(*) AS v FROM (SELECT row_number() OVER () AS r FROM t) AS u WHERE r <= 3",
+            "SELECT * FROM (SELECT * FROM t WHERE Id > 1) AS u ORDER BY Id",
+            "SELECT extract(year FROM day) + 1 AS v, extract(epoch FROM seen) AS w FROM t ORDER BY Id",
+            "SELECT day - INTERVAL 3 DAY AS v, seen + INTERVAL 2 HOUR AS w FROM t ORDER BY Id",
+            "SELECT Id FROM t ORDER BY delay DESC NULLS LAST, Id",
+            "SELECT late IS TRUE AS v, late IS NOT TRUE AS w, (Id > 2) IS FALSE AS x FROM t ORDER BY Id",
+            "SELECT count(DISTINCT CASE WHEN late THEN Id END) AS v, sum(round(big)) AS w FROM t",
+            "SELECT Id FROM t WHERE (Id, late) IN (SELECT Id, late FROM t WHERE Id < 3) ORDER BY Id",
+            "SELECT TRY(year(day) * 100 + month(day)) AS v, TRY(length(name) - 1) AS w FROM t ORDER BY Id",
+            "SELECT TRY((day - DATE '2013-01-01') * big) AS v FROM t ORDER BY Id",
+        ],
+    )
+    def test_what_plans_push_is_answered_by_postgresql_itself(self, query: str, server: str) -> None:
+        place = PostgresqlPlace(server)
+        place.write(ROWS)
+        with duckdb.connect() as plain:
+            plain.from_arrow(ROWS).create("t")
+            wanted = plain.execute(query).fetchall()
+        assert [tuple(row.values()) for row in place.open().execute(query, "t").to_pylist()] == wanted
 
     def test_name_that_the_server_would_cut_is_refused(self, server: str) -> None:
         source = table(server, "cut", "CREATE TABLE cut AS SELECT 1 AS a")

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import datetime
 import math
+import sys
 import tracemalloc
 from decimal import Decimal
 from pathlib import Path
@@ -182,9 +183,14 @@ class TestOtherPlaces:
             == [datetime.date(2020, 1, 1)] * 2
         )
 
-    @pytest.mark.parametrize("path", ["/nosuch/rows.parquet", "/nosuch/rows.txt"])
-    def test_missing_rows_are_unreadable(self, path: str, spark_remote: str) -> None:
-        with pytest.raises(InputError) as caught:
+    @pytest.mark.parametrize(
+        ("path", "error"),
+        [("/nosuch/rows.parquet", SourceUnreadable), ("/nosuch/rows.txt", MalformedDocument)],
+    )
+    def test_missing_rows_are_told_without_their_path(
+        self, path: str, error: type[InputError], spark_remote: str
+    ) -> None:
+        with pytest.raises(error) as caught:
             open_spark(SparkFile(SparkCluster(spark_remote), path))
         assert "nosuch" not in str(caught.value)
 
@@ -207,6 +213,11 @@ class TestOtherPlaces:
         with pytest.raises(MalformedDocument) as caught:
             SparkCluster(remote)
         assert "secret" not in str(caught.value)
+
+    def test_missing_extra_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "pyspark.logger", None)
+        with pytest.raises(NotPermitted, match="extra `spark`"):
+            open_spark(SparkFile(SparkCluster("sc://127.0.0.1:9"), "/nosuch/rows.parquet"))
 
 
 class TestDigest:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from records.errors import MalformedDocument
-from sandbox.node.site import NodeConfiguration
+from sandbox.node.configuration import NodeConfiguration
 
 
 @pytest.mark.parametrize(("text", "port"), [("", 0), ("data_port: 7443", 7443), ("data_port: null", None)])

@@ -1,4 +1,4 @@
-"""A small collection of three providers with every column type, and DuckDB as its engine."""
+"""A small collection of three providers with every column type; queries are planned, and run at one provider."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ import duckdb
 import pyarrow as pa
 
 from connectors.column_types import arrow_type
-from sandbox.sql.catalogue import Catalogue, ProductFacts, Source, Unit
+from connectors.sources import open_source
+from sandbox.sql import placeholders
+from sandbox.sql.catalogue import Catalogue, Declared, ProductFacts, Source, Unit
 from sandbox.sql.finish import finish
-from sandbox.sql.keys import decode_keys, encode_keys
-from sandbox.sql.partials import encode_partials
-from sandbox.sql.plan import LocalPart, Plan
+from sandbox.sql.plan import Asked, Plan
+from sandbox.sql.planner import plan
+from tests.integration.differential.engine import run_part
 
 COLUMNS = (
     ("carrier", "VARCHAR"),
@@ -27,15 +29,38 @@ COLUMNS = (
     ("person", "VARCHAR"),
 )
 PROVIDERS = ("ana", "bo", "cy")
+DECLARED = Declared(
+    rows=32, ranges=(("dep_delay", (-1000, 1000)), ("distance", (-1000, 1000)), ("fee", (-99999, 99999)))
+)
 
 Row = tuple[Any, ...]
 
 
-def catalogue(units: Mapping[str, Unit] | None = None, providers: Sequence[str] = PROVIDERS) -> Catalogue:
+def catalogue(units: Mapping[str, Unit] | None = None) -> Catalogue:
     """Return `flights`, a collection of one product `<provider>.flights` per provider, and each product."""
     chosen: Mapping[str, Unit] = units or {"ana": "row", "bo": "row", "cy": "row"}
-    products = tuple(ProductFacts(f"{name}.flights", name, COLUMNS, chosen[name]) for name in providers)
+    products = tuple(
+        ProductFacts(f"{name}.flights", name, COLUMNS, chosen[name], DECLARED) for name in PROVIDERS
+    )
     return Catalogue((Source("flights", products), *(Source(each.product, (each,)) for each in products)))
+
+
+def derive(
+    query: str,
+    units: Mapping[str, Unit] | None = None,
+    *,
+    technique: Asked = "auto",
+    max_rows: int = 100,
+    values: Sequence[str] = (),
+) -> Plan:
+    """Return the plan of a query as a buyer signs it: its literals are placeholders already, or stay."""
+    return plan(query, catalogue(units), technique=technique, max_rows=max_rows, values=values)
+
+
+def derive_written(query: str, units: Mapping[str, Unit] | None = None) -> tuple[Plan, tuple[str, ...]]:
+    """Return the plan of a query as a buyer writes it, with its literals in the parts; and the literals."""
+    text, values = placeholders.extract(query)
+    return derive(text, units, values=values), values
 
 
 def table(rows: Sequence[Row]) -> pa.Table:
@@ -45,6 +70,23 @@ def table(rows: Sequence[Row]) -> pa.Table:
         [pa.array(values, arrow_type(kind)) for values, (_, kind) in zip(columns, COLUMNS, strict=True)],
         names=[name for name, _ in COLUMNS],
     )
+
+
+def part_of(query: str, rows: pa.Table, units: Mapping[str, Unit] | None = None) -> pa.Table:
+    """Return what ana's engine answers to the part of a query over her flights alone."""
+    made, _ = derive_written(query, units)
+    source = open_source(rows)
+    try:
+        return run_part(made.parts[0], {"ana.flights": source})
+    finally:
+        source.close()
+
+
+def answer(query: str, rows: pa.Table) -> pa.Table:
+    """Return the answer to a query over ana's flights alone, without a gate."""
+    made, values = derive_written(query)
+    found = part_of(query, rows)
+    return finish(made, {name: found[name] for name in found.column_names}, values)
 
 
 def run(sql: str, rows: pa.Table, name: str = "flights") -> pa.Table:
@@ -60,40 +102,3 @@ def run(sql: str, rows: pa.Table, name: str = "flights") -> pa.Table:
 @cache
 def _engine() -> duckdb.DuckDBPyConnection:
     return duckdb.connect(config={"threads": 1})
-
-
-def run_part(part: LocalPart, rows: pa.Table) -> pa.Table:
-    """Run one part as its provider would."""
-    return run(part.sql, rows, part.table)
-
-
-def answer(plan: Plan, tables: Sequence[pa.Table]) -> pa.Table:
-    """Compute a plan without gate and without shares: parts in DuckDB, sums in the open, `finish`."""
-    parts = [run_part(part, rows) for part, rows in zip(plan.parts, tables, strict=True)]
-    if plan.technique == "local":
-        keys = [parts[0][f"k{index}"].combine_chunks() for index in range(len(plan.keys))]
-        return finish(plan, keys, {each.name: parts[0][each.name].combine_chunks() for each in plan.measures})
-    groups: dict[bytes, dict[str, int]] = {}
-    words: dict[bytes, Any] = {}
-    for part in parts:
-        partials = encode_partials(plan, part)
-        for index, row in enumerate(encode_keys(part, plan.keys)):
-            words[row.tobytes()] = row
-            sums = groups.setdefault(row.tobytes(), dict.fromkeys(partials, 0))
-            for name, values in partials.items():
-                sums[name] += int(values[index])
-    opened = encode_keys(parts[0].slice(0, 0), plan.keys)
-    opened = opened if not words else type(opened)((len(words), opened.shape[1]), opened.dtype)
-    for index, row in enumerate(words.values()):
-        opened[index] = row
-    measures = {
-        each.name: pa.array(
-            [
-                None if each.function == "sum" and not sums[each.support] else sums[each.name]
-                for sums in groups.values()
-            ],
-            pa.int64(),
-        )
-        for each in plan.measures
-    }
-    return finish(plan, decode_keys(opened, plan.keys), measures)
