@@ -12,6 +12,7 @@ from sandbox.cli.command import JsonCommand
 
 if TYPE_CHECKING:
     from records.parties import CollectionMembership
+    from sandbox.node.configuration import ProductConfiguration
 
 app = typer.Typer(no_args_is_help=True, help="Offer tables under terms of use.")
 collections = typer.Typer(no_args_is_help=True, help="Offer a table together with other providers' tables.")
@@ -44,7 +45,7 @@ def register(
     configuration = node_file.read(folder)
     product = require_product_name(f"{record.party}.{table}")
     checked = terms_commands.parsed(terms, product)
-    columns = terms_commands.checked_columns(source, checked)
+    columns = terms_commands.checked_columns(source, source.name, checked)
     offer = ProductConfiguration(
         source=_relative(source, folder),
         terms=_relative(terms, folder),
@@ -58,6 +59,26 @@ def register(
             "terms_digest": checked.digest,
             "columns": {column.name: column.type for column in columns},
             "collections": list(offer.collections),
+        }
+    )
+
+
+@app.command("check", cls=JsonCommand)
+def check(folder: options.Folder, table: Table) -> None:
+    """Check source and terms of a table that stands in `node.yaml`: reach the rows, and find all columns."""
+    from records.ids import require_product_name
+    from sandbox.cli import terms as terms_commands
+    from sandbox.cli.folder import own_record
+
+    offer = _configured(folder, table)
+    product = require_product_name(f"{own_record(folder).document.party}.{table}")
+    checked = terms_commands.parsed(folder / offer.terms, product)
+    columns = terms_commands.checked_columns(offer.source_within(folder), table, checked)
+    output.answer(
+        {
+            "product": product,
+            "terms_digest": checked.digest,
+            "columns": {column.name: column.type for column in columns},
         }
     )
 
@@ -132,15 +153,22 @@ def _members(folder: Path, collection: str, passphrase_file: Path | None) -> lis
     return [item for item in documents if item.collection == collection and item.provider != party]
 
 
-def _take_part(folder: Path, collection: str, table: str) -> None:
+def _configured(folder: Path, table: str) -> ProductConfiguration:
     from records.errors import UnknownObject
+    from sandbox.cli import node_file
+
+    products = node_file.read(folder).products
+    if table not in products:
+        raise UnknownObject(f"no table `{table}` in `{node_file.NAME}`; `usufruct product register` adds one")
+    return products[table]
+
+
+def _take_part(folder: Path, collection: str, table: str) -> None:
     from records.ids import require_name
     from sandbox.cli import node_file
 
+    offer = _configured(folder, table)
     configuration = node_file.read(folder)
-    if table not in configuration.products:
-        raise UnknownObject(f"no table `{table}` in `{node_file.NAME}`; `usufruct product register` adds one")
-    offer = configuration.products[table]
     names = dict.fromkeys((*offer.collections, require_name(collection, "a collection")))
     products = {**configuration.products, table: offer.model_copy(update={"collections": tuple(names)})}
     node_file.write(folder, configuration.model_copy(update={"products": products}))

@@ -12,6 +12,7 @@ from sandbox.cli.command import JsonCommand
 
 if TYPE_CHECKING:
     from connectors.connector import Column
+    from connectors.sources import Source
     from policies.terms import Terms
 
 app = typer.Typer(no_args_is_help=True, help="Check terms of use, and explain them.")
@@ -29,7 +30,7 @@ def check(
 ) -> None:
     """Check that terms parse, and name only columns that the source has."""
     terms = parsed(file, product)
-    columns = checked_columns(source, terms) if source is not None else ()
+    columns = checked_columns(source, source.name, terms) if source is not None else ()
     output.answer(
         {
             "product": terms.product,
@@ -58,17 +59,18 @@ def parsed(file: Path, product: str | None) -> Terms:
     return policy.parse(text_of(file), product=product)
 
 
-def checked_columns(source: Path, terms: Terms) -> tuple[Column, ...]:
-    """Open a source, and return its columns, among which are all that the terms name.
+def checked_columns(source: Source, name: str, terms: Terms) -> tuple[Column, ...]:
+    """Open a source, shown as `name`, and return its columns, among which are all that the terms name.
 
     Raises:
         SourceUnreadable: it cannot be read as a table.
         MalformedDocument: the terms name a column that it lacks.
+        LimitExceeded, NotPermitted: see `connectors.sources.open_source`.
     """
     from connectors.sources import open_source
 
     with output.progress() as show:
-        show(f"reading {source.name}", 0)
+        show(f"reading {name}", 0)
         connector = open_source(source)
         columns = connector.schema()
         connector.close()

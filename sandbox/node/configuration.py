@@ -6,7 +6,7 @@ A product's `source` is a file, or a mapping whose `kind` says how the rows are 
     source: {kind: duckdb, path: shop.duckdb, table: orders, schema: main}
     source: {kind: postgresql, table: orders, schema: public, dsn_file: shop.dsn}
     source: {kind: object, url: "s3://bucket/orders.parquet", profile: shop}
-    source: {kind: spark-table, remote: "sc://host:15002/;use_ssl=true", table: [sales, orders], token_file: token}
+    source: {kind: spark-table, remote: "sc://host:15002/;use_ssl=true", token_file: token, table: [orders]}
     source: {kind: spark-file, remote: "sc://localhost:15002", path: "/data/orders.parquet"}
 
 Paths are relative to the node's folder; `path` of a `spark-file` is the cluster's. No secret stands here: a
@@ -27,7 +27,7 @@ from connectors.postgresql_source import PostgresqlTable
 from connectors.sources import DuckdbTable, Source
 from connectors.spark_cluster import SparkCluster
 from connectors.spark_source import SparkFile, SparkTable
-from policies.plain_text import show_name
+from policies.plain_text import show_path
 from records.errors import MalformedDocument
 from records.parties import Role
 from sandbox.keystore import read_private
@@ -204,6 +204,5 @@ _SAYINGS = {
 def _explain(error: ValidationError) -> str:
     faults: dict[str, str] = {}
     for item in error.errors(include_input=False, include_url=False, include_context=False):
-        path = ".".join(show_name(str(part)) for part in item["loc"])
-        faults[path] = _SAYINGS.get(item["type"], "not a value of this field")
+        faults[show_path(item["loc"])] = _SAYINGS.get(item["type"], "not a value of this field")
     return "; ".join(f"`{path}`: {text}" for path, text in faults.items())

@@ -7,19 +7,21 @@ import csv
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from billing import notes
 from records.clock import utc_now
-from sandbox.cli import key_rotation
+from sandbox.cli import key_rotation, node_file
 from sandbox.cli.folder import exchange_record
 from sandbox.cli.log_check import LAST_VERIFIED
 from sandbox.exchange.site import Site
 from sandbox.identity import Identity
 from sandbox.keystore import write_private
+from sandbox.node.configuration import PostgresqlConfiguration, ProductConfiguration
 from sandbox.ports import Caller
 from sandbox.wire.exchange_client import ExchangeClient
 from tests.integration.market import (
@@ -33,9 +35,19 @@ from tests.integration.market import (
     invoke,
     wait_until,
 )
+from tests.unit.connectors.postgresql_server import PostgresqlPlace, running_server
 
 PURPOSE = ("--purpose", "insurance-pricing")
 CAP = ("--max-price", 10_000)
+KEPT_TERMS = """\
+unit: row
+purposes: [insurance-pricing]
+buyers: {allow: ["*"]}
+columns:
+  origin: {reveal: [after-group-by]}
+  dep_delay: {reveal: [after-aggregate], functions: [sum, count]}
+public: {rows: 100, ranges: {dep_delay: [-10, 200]}, bytes: {origin: 3}}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +71,10 @@ def insurer(market: Market) -> Path:
 
 
 def expected(market: Market) -> list[dict[str, object]]:
-    rows = [row for part in market.rows.values() for row in part]
+    return totals([row for part in market.rows.values() for row in part])
+
+
+def totals(rows: Sequence[tuple[str, int]]) -> list[dict[str, object]]:
     flights = Counter(origin for origin, _ in rows)
     delay: Counter[str] = Counter()
     for origin, minutes in rows:
@@ -241,6 +256,33 @@ def test_a_running_node_offers_what_is_registered(market: Market, insurer: Path)
     # A misspelt name neither founds nor joins anything, and what exists is not founded again.
     for act, name in (("join", "flihgts"), ("propose", "Flights!"), ("propose", "flights")):
         assert invoke("collection", act, alice, name, "more").exit_code == 1
+
+
+def test_a_running_node_offers_a_table_of_a_database_and_shows_its_connection_string_nowhere(
+    market: Market, insurer: Path
+) -> None:
+    alice = market.folder / "alice"
+    with running_server() as uri:
+        place = PostgresqlPlace(uri)
+        columns = zip(*market.rows["alice"], strict=True)
+        place.write(pa.table(dict(zip(("origin", "dep_delay"), map(list, columns), strict=True))))
+        write_private(alice / "shop.dsn", f"{uri}&application_name=planted-secret\n".encode())
+        (alice / "kept.terms.yaml").write_text(KEPT_TERMS)
+        configured = node_file.read(alice)
+        offer = ProductConfiguration(
+            source=PostgresqlConfiguration(kind="postgresql", table=place.table, dsn_file="shop.dsn"),
+            terms="kept.terms.yaml",
+        )
+        products = {**configured.products, "kept": offer}
+        node_file.write(alice, configured.model_copy(update={"products": products}))
+        found = asked("product", "check", alice, "kept")
+        assert found["columns"] == {"origin": "VARCHAR", "dep_delay": "BIGINT"}
+        wait_until(lambda: bool(asked("catalogue", "kept", "--as", insurer)["products"]), timeout_s=20)
+        query = QUERY.replace("FROM flights", "FROM alice.kept")
+        ran = asked("run", query, *PURPOSE, *CAP, "--as", insurer)
+        assert ran["result"] == totals(market.rows["alice"])
+        node_file.write(alice, configured)
+    assert "planted-secret" not in market.log("alice") + json.dumps([found, ran])
 
 
 def test_keys_are_rotated_while_everything_runs(market: Market, insurer: Path) -> None:

@@ -65,7 +65,7 @@ TRANSCRIPTS: dict[str, tuple[Program, Sequence[Opening], str]] = {
     "join": (
         lambda p, x: join(p, LeftTable(Rows((SortKey(x[1:], 3),)), (x[1:],)), Rows((SortKey(x, 3),)), "j"),
         join_openings("j", (4, 5), [3]),
-        "7498c5626f162b2b63be7e2b02507a755eb74844f1778975f54aeb01caf28072",
+        "58d64de81f4ea705ec497d9c704a064b5624218231863e65fc5e03abd81d4075",
     ),
     "tag_join": (_tag_join, (), "632cca3116a6d519839fc132995a93cf317f5ca7c294a7bbfd8b8341b69e7d03"),
     "kth_ranked": (

@@ -152,7 +152,7 @@ def test_a_column_without_values_keeps_everything_but_a_key() -> None:
     assert "`public.keys` of `x`" in refusal(source, keys=[["x"]])
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0")), min_size=1))
 def test_no_text_is_longer_than_what_was_accepted(texts: list[str]) -> None:
     """The bound is never too small, and exact where all characters are of one width."""
@@ -164,7 +164,7 @@ def test_no_text_is_longer_than_what_was_accepted(texts: list[str]) -> None:
         require_declared(source, terms(bytes={"t": max(longest, 1)}))
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from([None, 1, 2, 3]), st.sampled_from([None, "a", "b"])), min_size=1))
 def test_keys_and_shares_agree_with_pandas(rows: list[tuple[int | None, str | None]]) -> None:
     frame = pd.DataFrame(rows, columns=["size", "groups"]).astype({"size": "Int64", "groups": "string"})
