@@ -17,7 +17,6 @@ from mpc.costs import (
     all_ones_bits,
     bits_to_arithmetic,
     dot,
-    equal_zero,
     is_negative,
     multiply,
     open_to_parties,
@@ -29,7 +28,6 @@ from mpc.costs import (
 )
 from mpc.matching.intersection import IdLists
 from mpc.relational import sorting
-from mpc.relational.groupby import batches
 from mpc.relational.permutation import place_dtype
 from mpc.relational.radix_sort import DIGIT_BITS
 from mpc.relational.ranking import STEP_BITS
@@ -44,15 +42,6 @@ _ROW_BYTES = 4
 def shuffle(count: int, widths: Sequence[int]) -> Cost:
     """Permute columns together; `move` and `move_back` cost the same."""
     return Cost(2, 4 * sum(widths) * count) if widths else FREE
-
-
-def union_group_by(sizes: Sequence[int], measures: int) -> Cost:
-    """Group blocks of the given lengths: pairs by batches, everything else linear in the rows."""
-    rows = sum(sizes)
-    cost = multiply(rows * (1 + measures))
-    for batch in batches(sizes):
-        cost += equal_zero(sum(tile.pairs for tile in batch))
-    return cost + reshare(rows * (len(sizes) + measures + 1)) + equal_zero(rows) + multiply(rows)
 
 
 def disclose_order(count: int, widths: Sequence[int] = ()) -> Cost:

@@ -17,7 +17,6 @@ from mpc.conversion import arithmetic_to_bits, words_to_arithmetic
 from mpc.division import divide
 from mpc.multiplication import multiply
 from mpc.party import Party
-from mpc.relational.groupby import GroupBlock, union_group_by
 from mpc.relational.shuffle import shuffle
 from mpc.sharing import WORD, WORD32, Arithmetic, split
 from mpc.truncation import truncate_exact
@@ -71,11 +70,6 @@ TRANSCRIPTS: dict[str, tuple[Program, np.dtype[Any], str]] = {
         lambda p, x: shuffle(p, [x, x]),
         WORD,
         "d784c8a04d17ec1d4369b4cb63e68c07c3600f499fcc87e746af670bbbbee102",
-    ),
-    "union_group_by": (
-        lambda p, x: union_group_by(p, [GroupBlock(x, x, x, (x,))] * 2),
-        WORD,
-        "bf7d255915ab4d7022a3d97c267e3ed3479b8ea96670c9de2baad24a57a24a92",
     ),
 }
 
