@@ -7,19 +7,25 @@ from fractions import Fraction
 
 from sqlglot import exp
 
-from records.errors import MalformedDocument
+from records.errors import JobRefused, MalformedDocument
 from sandbox.sql.catalogue import is_decimal
-from sandbox.sql.groups import Aggregate, AggregateFunction
-from sandbox.sql.relations import Relation, refuse
-
-
-_SUMMED: tuple[AggregateFunction, ...] = ("count", "sum")
+from sandbox.sql.groups import Aggregate
+from sandbox.sql.refusal import refuse
+from sandbox.sql.relations import Relation
+from sandbox.sql.trees import changed
 
 
 def over_groups(
     expression: exp.Expr, keys: Sequence[exp.Expr], aggregates: list[Aggregate], alias: str, rows: Relation
 ) -> exp.Expr:
-    """Return an expression over groups: keys and aggregates become columns of the group."""
+    """Return an expression over groups: keys and aggregates become columns of the group.
+
+    `aggregates` are those that the group has so far; new ones are added.
+
+    Raises:
+        JobRefused: a column that is neither, or an aggregate that shares do not compute.
+        MalformedDocument: the fraction of a quantile is none.
+    """
 
     def column(each: Aggregate) -> exp.Column:
         if each not in aggregates:
@@ -34,54 +40,78 @@ def over_groups(
         inside = isinstance(node.parent, exp.Window) or node.find_ancestor(exp.Query) is not None
         return _aggregate(node, column, rows) if isinstance(node, exp.AggFunc) and not inside else node
 
-    result = exp.Paren(this=expression.copy()).transform(replaced).this
-    own = {alias}
+    result = changed(expression, replaced)
     for node in result.find_all(exp.Column):
-        if node.table not in own and node.table in rows.scope and node.find_ancestor(exp.Query) is None:
+        if node.table != alias and node.find_ancestor(exp.Query) is None:
             raise refuse("group", "a column beside aggregates", "add the column to GROUP BY, or aggregate it")
-    return result  # type: ignore[no-any-return]
+    return result
 
 
 def _aggregate(node: exp.AggFunc, column: Callable[[Aggregate], exp.Column], rows: Relation) -> exp.Expr:
     argument = node.this
+    if isinstance(argument, exp.Distinct):
+        return _of_distinct(node, argument.expressions, column)
     match node:
         case exp.Count(this=exp.Star() | None):
             return column(Aggregate("rows"))
-        case exp.Count(this=exp.Distinct(expressions=[inner])):
-            return column(Aggregate("distinct", inner))
-        case exp.Count() if not isinstance(argument, exp.Distinct):
+        case exp.Count():
             return column(Aggregate("count", argument))
-        case exp.Sum() if node.meta.get("total"):
-            return column(Aggregate("total", argument))
-        case exp.Sum() if not isinstance(argument, exp.Distinct):
-            return column(Aggregate("sum", argument))
-        case exp.Avg() if not isinstance(argument, exp.Distinct):
-            quotient = exp.Div(
-                this=column(Aggregate("sum", argument)), expression=column(Aggregate("count", argument))
-            )
-            quotient.meta["by_count"] = True
-            return exp.Paren(this=quotient)
+        case exp.Sum():
+            return column(Aggregate("total" if node.meta.get("total") else "sum", argument))
         case exp.Min() | exp.Max():
-            inner = argument.expressions[0] if isinstance(argument, exp.Distinct) else argument
-            return column(Aggregate("min" if isinstance(node, exp.Min) else "max", inner))
-        case exp.Variance() | exp.Stddev() if not isinstance(argument, exp.Distinct):
-            count, total = (column(Aggregate(word, argument)) for word in _SUMMED)
-            squares = column(Aggregate("sum", squared(argument, rows.type_of(argument))))
-            return variance(count, total, squares, root=isinstance(node, exp.Stddev))
+            return column(Aggregate("min" if isinstance(node, exp.Min) else "max", argument))
+        case exp.Avg() | exp.Variance() | exp.Stddev():
+            return _moment(node, argument, column, rows)
         case exp.Median():
-            kind = rows.type_of(exp.Median(this=argument.copy()))
-            if is_decimal(kind):
-                return _half(column(Aggregate("median", argument, (1, 2))), kind)
-            return exp.cast(
-                exp.Div(this=column(Aggregate("median", argument, (1, 2))), expression=exp.Literal.number(2)),
-                kind,
-            )
+            return _median(column(Aggregate("median", argument, (1, 2))), rows.type_of(node))
         case exp.PercentileDisc(expression=exp.Literal() as fraction):
             place = Fraction(fraction.name)
             if not 0 <= place <= 1 or place.denominator > 1 << 20:
                 raise MalformedDocument("the fraction of PERCENTILE_DISC lies between 0 and 1")
             return column(Aggregate("quantile", argument, (place.numerator, place.denominator)))
-    raise refuse(
+    raise _unsupported(node)
+
+
+def _of_distinct(
+    node: exp.AggFunc, arguments: list[exp.Expr], column: Callable[[Aggregate], exp.Column]
+) -> exp.Expr:
+    """Return an aggregate of different values, as COUNT(DISTINCT x) is; MIN and MAX are the same of all."""
+    match node:
+        case exp.Count() if len(arguments) == 1:
+            return column(Aggregate("distinct", arguments[0]))
+        case exp.Min() | exp.Max():
+            return column(Aggregate("min" if isinstance(node, exp.Min) else "max", arguments[0]))
+    raise _unsupported(node)
+
+
+def _moment(
+    node: exp.AggFunc, argument: exp.Expr, column: Callable[[Aggregate], exp.Column], rows: Relation
+) -> exp.Expr:
+    """Return AVG, VARIANCE or STDDEV of count, sum and sum of squares."""
+    if isinstance(node, exp.Avg):
+        total = column(Aggregate("sum", argument))
+        return quotient(total, column(Aggregate("count", argument)))
+    count, total = column(Aggregate("count", argument)), column(Aggregate("sum", argument))
+    squares = column(Aggregate("sum", squared(argument, rows.type_of(argument))))
+    return variance(count, total, squares, root=isinstance(node, exp.Stddev))
+
+
+def quotient(total: exp.Expr, count: exp.Expr) -> exp.Expr:
+    """Return an average; the mark lets a comparison with it do without the division."""
+    average = exp.Div(this=total, expression=count)
+    average.meta["by_count"] = True
+    return exp.Paren(this=average)
+
+
+def _median(total: exp.Expr, kind: str) -> exp.Expr:
+    """Return the mean of both middle values, of which `total` is the sum."""
+    if is_decimal(kind):
+        return _half(total, kind)
+    return exp.cast(exp.Div(this=total, expression=exp.Literal.number(2)), kind)
+
+
+def _unsupported(node: exp.AggFunc) -> JobRefused:
+    return refuse(
         "aggregate", f"this form of `{node.key.upper()}` over several providers", "use it within one provider"
     )
 
@@ -95,8 +125,11 @@ def _half(total: exp.Expr, kind: str) -> exp.Expr:
 
 
 def squared(argument: exp.Expr, kind: str) -> exp.Expr:
-    """Return the square of a value: of a DECIMAL with digits after its point as DOUBLE, to fit 64 bits in shares."""
-    value = exp.Paren(this=argument.copy())
+    """Return the square of a value.
+
+    That of a DECIMAL with digits after its point is a DOUBLE, so that it fits 64 bits in shares.
+    """
+    value: exp.Expr = exp.Paren(this=argument.copy())
     if is_decimal(kind) and not kind.endswith(",0)"):
         value = exp.cast(value, "DOUBLE")
     return exp.Mul(this=value, expression=value.copy())
@@ -115,15 +148,19 @@ def variance(count: exp.Expr, total: exp.Expr, squares: exp.Expr, *, root: bool)
 
 
 def window_average(window: exp.Window) -> exp.Expr:
+    """Return AVG over a window as SUM by COUNT."""
     total, count = window.copy(), window.copy()
     total.set("this", exp.Sum(this=window.this.this.copy()))
     count.set("this", exp.Count(this=window.this.this.copy()))
-    quotient = exp.Div(this=total, expression=count)
-    quotient.meta["by_count"] = True
-    return exp.Paren(this=quotient)
+    return quotient(total, count)
 
 
 def require_frame(window: exp.Window, rows: Relation) -> None:
+    """Return if shares compute a window: of the whole partition, or of all rows up to the current.
+
+    Raises:
+        JobRefused: another function, DISTINCT, or another frame.
+    """
     if not isinstance(
         window.this, (exp.RowNumber, exp.Rank, exp.DenseRank, exp.PercentRank, exp.Sum, exp.Count)
     ):

@@ -50,9 +50,9 @@ def _is_supported(column_type: str) -> bool:
 class Declared:
     """What a provider declares of a table to everybody; column names are in small letters.
 
-    `rows`: at most so many. `keys`: no two rows agree in all columns of one, none of which is NULL. `most`: at most
-    so many rows share a value. `ranges`: least and greatest value as the integers that carry values (of a
-    DECIMAL without its point, days, microseconds); of a DOUBLE its whole bounds. `bytes`: of UTF-8.
+    `rows`: at most so many. `keys`: no two rows agree in all columns of one, none of which is NULL. `most`:
+    at most so many rows share a value. `ranges`: least and greatest value as the integers that carry values
+    (of a DECIMAL without its point, days, microseconds); of a DOUBLE its whole bounds. `bytes`: of UTF-8.
     """
 
     rows: int | None = None
@@ -64,7 +64,7 @@ class Declared:
 
 @dataclass(frozen=True, slots=True)
 class ProductFacts:
-    """A registered product: its `columns` as (name, type) in order, its unit of disclosure, what is declared."""
+    """A registered product: `columns` as (name, type) in order, its unit of disclosure, what is declared."""
 
     product: str
     provider: str

@@ -1,6 +1,8 @@
-"""The conditions that must all hold for a condition to hold."""
+"""The conditions that must all hold for a condition to hold, and the columns that they set equal."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from sqlglot import exp
 
@@ -20,6 +22,17 @@ def conjuncts(condition: exp.Expr) -> list[exp.Expr]:
             rests = [[each for each in branch if each not in shared] for branch in branches]
             return [*shared, exp.or_(*(exp.and_(*rest) for rest in rests))] if all(rests) else shared
     return [node]
+
+
+def equalities(conditions: Sequence[exp.Expr]) -> list[tuple[tuple[str, str], tuple[str, str]]]:
+    """Return the pairs of columns that conjuncts of the conditions set equal."""
+    pairs = []
+    for condition in conditions:
+        for node in conjuncts(condition):
+            left, right = node.this, node.args.get("expression")
+            if isinstance(node, exp.EQ) and isinstance(left, exp.Column) and isinstance(right, exp.Column):
+                pairs.append(((left.table, left.name), (right.table, right.name)))
+    return pairs
 
 
 def _disjuncts(node: exp.Expr) -> list[exp.Expr]:

@@ -1,8 +1,8 @@
 """Counting protected units behind the groups of a joint plan, in shares (R9, R15).
 
-A source of units is a table whose rows reach the group one by one, or a collection, whose providers are counted
-apart. Where every row below the group is another row of the table, and the row is the unit, rows are counted;
-otherwise different units, by a key that its provider gives them.
+A source of units is a table whose rows reach the group one by one, or a collection, whose providers are
+counted apart. Where every row below the group is another row of the table, and the row is the unit, rows are
+counted; otherwise different units, by a key that its provider gives them.
 """
 
 from __future__ import annotations
@@ -17,12 +17,16 @@ from records.errors import JobRefused, Reason
 from sandbox.sql import units
 from sandbox.sql.blocks import Block
 from sandbox.sql.catalogue import ProductFacts
-from sandbox.sql.groups import Grouped, Limited, Windowed, unit_key
-from sandbox.sql.parts import Part, Union
+from sandbox.sql.encodings import MOST_BITS, Number
+from sandbox.sql.groups import Grouped
+from sandbox.sql.ordering import Limited
+from sandbox.sql.partials import Partial
+from sandbox.sql.parts import Part
 from sandbox.sql.plan import Counts, Support
-from sandbox.sql.preaggregation import Partial
-from sandbox.sql.relations import MOST_BITS, Number, Relation
+from sandbox.sql.relations import ROW, Relation
 from sandbox.sql.steps import Column
+from sandbox.sql.unions import Union
+from sandbox.sql.windows import Windowed
 
 _NODES: dict[str, type[exp.Expr]] = {
     "sum": exp.Sum,
@@ -50,13 +54,14 @@ class Counting:
 
     def behind(self, column: exp.Column) -> Counts:
         """Return the counts of units behind an aggregate."""
-        function, argument = self.grouped.aggregate(column)
+        each = self.grouped.aggregate(column)
+        argument = each.argument
         if self.partial is not None:
             names = self.partial.values.get(argument.name, []) if isinstance(argument, exp.Column) else []
             return tuple(self.of_providers(name) for name in names)
         if argument is None:
             return ()
-        return self.units(units.arguments_of(_NODES[function](this=argument.copy())))
+        return self.units(units.arguments_of(_NODES[each.function](this=argument.copy())))
 
     def of_providers(self, name: str) -> tuple[str, ...]:
         """Return a count that each provider of a collection has made of its own rows."""
@@ -80,7 +85,7 @@ class Counting:
         for place in source.places:
             met = rows.compute_bit("and", holds, place.known(rows))
             if place.is_row(rows):
-                number = rows.compute_number("number", (met,), (0, 1), 1)
+                number = rows.number_of(met)
                 found.append(self.grouped.sum_of(number).name)
             else:
                 found.append(self.grouped.count_distinct(place.key(rows), met))
@@ -98,11 +103,11 @@ class _Place:
 
     def is_row(self, rows: Relation) -> bool:
         """Tell whether each row below the group is another unit."""
-        return self.facts.unit == "row" and rows.is_unique(frozenset({(self.alias, "*")}))
+        return self.facts.unit == "row" and rows.is_unique(frozenset({(self.alias, ROW)}))
 
     def key(self, rows: Relation) -> str:
         """Return the key that tells the units of this provider apart."""
-        return self._raised(rows, unit_key(self.part, self.alias))
+        return self._raised(rows, _unit_key(self.part, self.alias))
 
     def known(self, rows: Relation) -> str:
         """Return whether a row is of this provider, and has a unit."""
@@ -153,12 +158,12 @@ def counted_units(counted: Counting, block: Block) -> Counts:
 
 
 def supported(counted: Counting, support: Support, column: exp.Column, groups: Counts) -> Support:
-    """Return a support with the counts of units behind an aggregate; of the group's own, where it is of rows."""
+    """Return a support with the counts of units behind an aggregate; of the group, where it is of rows."""
     return replace(support, units=counted.behind(column) or groups)
 
 
 def _sources(rows: Relation) -> list[_Source]:
-    """Return the protected tables whose rows reach `rows` one by one, the members of a collection together."""
+    """Return the protected tables whose rows reach `rows` one by one, members of a collection together."""
     found: list[_Source] = []
     pending = [rows]
     while pending:
@@ -181,6 +186,14 @@ def _places(part: Part) -> list[_Place]:
         for item in part.items
         if item.facts is not None and item.facts.unit is not None
     ]
+
+
+def _unit_key(part: Part, alias: str) -> Column:
+    """Return a key that tells apart the protected units of a table of a part; NULL where there is none."""
+    item = next(each for each in part.items if each.alias == alias)
+    if item.facts is None or not isinstance(item.facts.unit, tuple):
+        return part.row_number(item)
+    return part.code([exp.column(name.lower(), table=alias, quoted=True) for name in item.facts.unit])
 
 
 def _raise(relation: Relation, part: Part, column: Column) -> str | None:

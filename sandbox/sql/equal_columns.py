@@ -1,14 +1,15 @@
-"""Columns that conditions set equal, and what follows: which parts join in one engine, and on what others join."""
+"""Columns that conditions set equal: which parts join in one engine, and on what the others join."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from sqlglot import exp
 
 from sandbox.sql.joins import Pair
 from sandbox.sql.parts import Part
-from sandbox.sql.relations import Names, Relation
+from sandbox.sql.relations import Relation, united
 from sandbox.sql.trees import aliases_of
 
 
@@ -16,9 +17,11 @@ class EqualColumns:
     """Columns that conditions set equal."""
 
     def __init__(self) -> None:
+        """No two columns are equal yet."""
         self._classes: list[set[tuple[str, str]]] = []
 
     def unite(self, left: tuple[str, str], right: tuple[str, str]) -> None:
+        """Set two columns equal."""
         touched = [each for each in self._classes if left in each or right in each]
         self._classes = [each for each in self._classes if each not in touched]
         self._classes.append({left, right}.union(*touched))
@@ -55,24 +58,27 @@ def merged(items: list[Relation], equal: EqualColumns) -> list[Relation]:
     """Join parts of one provider in its own engine, where columns are equal and rows do not multiply."""
     result: list[Relation] = []
     for item in items:
-        target = next((each for each in result if _may_merge(each, item, equal)), None)
-        if target is None:
+        target = _mergeable(result, item, equal) if isinstance(item, Part) else None
+        if target is None or not isinstance(item, Part):
             result.append(item)
             continue
-        assert isinstance(target, Part)  # noqa: S101 - `_may_merge` says so
-        assert isinstance(item, Part)  # noqa: S101
         target.join(item)
         for members in equal.within(target.scope):
-            for left, right in zip(members, members[1:], strict=False):
+            for left, right in pairwise(members):
                 sides = [exp.column(name, table=alias, quoted=True) for alias, name in (left, right)]
                 if exp.EQ(this=sides[0], expression=sides[1]) not in target.sql.conditions:
                     target.filter(exp.EQ(this=sides[0].copy(), expression=sides[1].copy()))
     return merged(result, equal) if len(result) < len(items) else result
 
 
-def _may_merge(left: Relation, right: Relation, equal: EqualColumns) -> bool:
-    if not isinstance(left, Part) or not isinstance(right, Part) or left.provider != right.provider:
-        return False
+def _mergeable(relations: Sequence[Relation], part: Part, equal: EqualColumns) -> Part | None:
+    """Return the first part that another may be joined to in its engine, None if there is none."""
+    parts = [each for each in relations if isinstance(each, Part) and each.provider == part.provider]
+    return next((each for each in parts if _may_merge(each, part, equal)), None)
+
+
+def _may_merge(left: Part, right: Part, equal: EqualColumns) -> bool:
+    """Tell whether rows do not multiply when parts are joined on their equal columns."""
     both = [
         (
             frozenset(each for each in members if each[0] in left.scope),
@@ -83,9 +89,7 @@ def _may_merge(left: Relation, right: Relation, equal: EqualColumns) -> bool:
     linked = [(a, b) for a, b in both if a and b]
     if not linked:
         return False
-    columns_left: Names = frozenset[tuple[str, str]]().union(*(a for a, _ in linked))
-    columns_right: Names = frozenset[tuple[str, str]]().union(*(b for _, b in linked))
-    return left.is_unique(columns_left) or right.is_unique(columns_right)
+    return left.is_unique(united(a for a, _ in linked)) or right.is_unique(united(b for _, b in linked))
 
 
 def pushed_down(items: Sequence[Relation], condition: exp.Expr) -> bool:

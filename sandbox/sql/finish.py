@@ -40,6 +40,6 @@ def finish(plan: Plan, columns: Mapping[str, pa.Array], literals: Sequence[str] 
         return result.rename_columns(wanted.names).cast(wanted)
     except (pa.ArrowInvalid, InputError):
         raise LimitExceeded(
-            "a sum does not fit 64 bits, or an expression over the result cannot be computed; filter more, or use a"
-            " unit with smaller numbers"
+            "a sum does not fit 64 bits, or an expression over the result cannot be computed; filter more,"
+            " or use a unit with smaller numbers"
         ) from None

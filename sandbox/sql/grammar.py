@@ -130,9 +130,13 @@ _UNSUPPORTED: tuple[tuple[tuple[type[exp.Expr], ...], str, str], ...] = (
     ((exp.Any, exp.All), "subquery", "use IN, EXISTS, or compare with MIN or MAX of the sub-query"),
     ((exp.Lateral, exp.Unnest, exp.Values), "from", "name products, collections and sub-queries after FROM"),
     ((exp.RegexpLike, exp.Escape), "like", "use LIKE with a pattern in quotes, without ESCAPE"),
-    ((exp.Parameter, exp.SessionParameter), "parameter", "write the literal in place of the parameter"),
+    (
+        (exp.Parameter, exp.SessionParameter, exp.Placeholder),
+        "parameter",
+        "write the literal in place of the parameter",
+    ),
     ((exp.VariancePop, exp.StddevPop), "aggregate", "use VAR_SAMP or STDDEV_SAMP"),
-    ((exp.PercentileCont, exp.Quantile), "aggregate", "use PERCENTILE_DISC or MEDIAN"),
+    ((exp.PercentileCont, exp.Quantile, exp.WithinGroup), "aggregate", "use PERCENTILE_DISC or MEDIAN"),
     (
         (exp.AggFunc,),
         "aggregate",

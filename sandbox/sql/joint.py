@@ -1,8 +1,8 @@
-"""The plan of a query over several providers: parts, a program in shares, and what is finished on released values.
+"""The plan of a query over several providers: parts, a program in shares, what is finished after the release.
 
-What the buyer may see of a group are its keys and aggregates: an expression over them is computed after the release
-(R8: each of its parts is granted, or the disclosure walk has refused). What chooses rows, HAVING and LIMIT, is
-computed in shares.
+What the buyer may see of a group are its keys and aggregates: an expression over them is computed after the
+release (R8: each of its parts is granted, or the disclosure walk has refused). What chooses rows, HAVING and
+LIMIT, is computed in shares.
 """
 
 from __future__ import annotations
@@ -19,12 +19,17 @@ from sandbox.sql import names, preaggregation
 from sandbox.sql.blocks import Binder, Block
 from sandbox.sql.catalogue import Catalogue, family
 from sandbox.sql.counting import Counting, counted_units, counting, supported
-from sandbox.sql.groups import COUNTS, Grouped, Limited, Windowed
-from sandbox.sql.local import final_types, finishing
-from sandbox.sql.plan import Counts, Output, Plan, ResultColumn, Support
-from sandbox.sql.relations import Number, Relation, refuse
+from sandbox.sql.encodings import Number
+from sandbox.sql.groups import COUNTS, Grouped
+from sandbox.sql.ordering import Limited
+from sandbox.sql.plan import Counts, Plan, ResultColumn, Support
+from sandbox.sql.refusal import refuse
+from sandbox.sql.relations import Relation
+from sandbox.sql.released import finishing, outputs_of
 from sandbox.sql.steps import Project
+from sandbox.sql.trees import branches, changed, order_of
 from sandbox.sql.units import require_no_conditions, require_plain
+from sandbox.sql.windows import Windowed
 
 
 def joint_plan(
@@ -45,15 +50,16 @@ def joint_plan(
         raise refuse("offset", "OFFSET over several providers", "use LIMIT, and skip released rows")
     released = _Released(block)
     final = [released.over(node) for node in block.outputs.values()]
-    order, limit = _limited(block, released, max_rows)
-    counted = counting(block, [facts for facts in binder.products(tree) if facts.unit is not None])
+    protected = [facts for facts in binder.products(tree) if facts.unit is not None]
+    qualify = released.over(block.qualify) if block.qualify is not None else None
+    order, limit = _limited(block, released, max_rows, gated=bool(protected))
+    counted = counting(block, protected)
     units = counted_units(counted, block) if counted is not None else ()
     if counted is not None:
         released.count(counted, units)
     table = block.relation.emit()
     wanted = [*released.names(), *(counted.names if counted is not None else ())]
     table = binder.program.add(Project(table, tuple((name, name) for name in dict.fromkeys(wanted))))
-    kinds = final_types(final, released.columns)
     return Plan(
         technique="secret-sharing",
         kind="aggregate" if block.grouped is not None else "rows",
@@ -62,11 +68,8 @@ def joint_plan(
         columns=tuple(released.columns),
         units=units,
         supports=tuple(released.supports.values()),
-        outputs=tuple(
-            Output(name, kind, tuple(dict.fromkeys(column.name for column in node.find_all(exp.Column))))
-            for name, kind, node in zip(outputs, kinds, final, strict=True)
-        ),
-        finish=finishing(final, outputs, order, limit, 0),
+        outputs=outputs_of(final, outputs, released.columns),
+        finish=finishing(final, outputs, order, limit, 0, distinct=block.distinct, qualify=qualify),
         max_rows=min(max_rows, block.relation.rows),
         column_uses=uses,
     )
@@ -93,11 +96,11 @@ class _Released:
         """Add the counts of units behind every aggregate; behind a COUNT, which is never NULL, too."""
         for i, column in enumerate(self.columns):
             aggregate = self.aggregates.get(column.name)
-            if aggregate is None or self._grouped.aggregate(aggregate)[1] is None:
+            if aggregate is None or self._grouped.aggregate(aggregate).argument is None:
                 continue
             if column.support is None:
                 relation = self.block.relation
-                present = relation.compute_number("number", (relation.compute_bit("present"),), (0, 1), 1)
+                present = relation.number_of(relation.compute_bit("present"))
                 self.columns[i] = _supported(column)
                 self.supports[column.name] = Support(column.name, present.name, ())
             support = self.supports[column.name]
@@ -112,50 +115,49 @@ class _Released:
         if self.block.grouped is not None or any(
             _is_window(self.block.relation, c) for c in node.find_all(exp.Column)
         ):
-            return exp.Paren(this=node.copy()).transform(replaced).this  # type: ignore[no-any-return]
+            return changed(node, replaced)
         return self._column(node)
 
     def _column(self, node: exp.Expr) -> exp.Expr:
-        relation = self.block.relation
-        grouped = self.block.grouped
+        """Return an output that is computed in shares."""
+        relation, grouped = self.block.relation, self.block.grouped
+        kind = relation.type_of(node)
+        is_payload = relation.home(node) is not None or family(kind) == "text"
         if isinstance(node, exp.Column):
             ranks = _window_ranks(relation, node)
             if ranks is not None:
-                rank, rows = (self._number(each, "BIGINT", None) for each in ranks)
-                one = exp.Literal.number(1)
-                below = exp.Paren(this=exp.Sub(this=rank, expression=one))
-                others = exp.Paren(this=exp.Sub(this=rows, expression=one.copy()))
-                none = exp.If(
-                    this=exp.EQ(this=others.copy(), expression=exp.Literal.number(0)),
-                    true=exp.cast(exp.Literal.number(0), "DOUBLE"),
-                )
-                return exp.Case(ifs=[none], default=exp.Div(this=below, expression=others))
-        kind = relation.type_of(node)
-        own = isinstance(node, exp.Column) and grouped is not None and node.table == grouped.alias
-        if own and node.name.startswith("a"):
-            return self._aggregate(node, kind)
-        if (
-            own
-            or relation.home(node) is not None
-            or family(kind) == "text"
-            or (kind == "DOUBLE" and isinstance(node, exp.Column))
-        ):
+                return self._percent_rank(*ranks)
+            own = grouped is not None and node.table == grouped.alias
+            if own and node.name.startswith("a"):
+                return self._aggregate(node, kind)
+            is_payload = is_payload or own or kind == "DOUBLE"
+        if is_payload:
             try:
                 name, words = relation.payload(node)
                 return self._add(ResultColumn(name, kind, "payload", 1, words))
-            except JobRefused:
+            except JobRefused:  # what is no payload is a number, but for a text
                 if family(kind) == "text":
                     raise
         number = relation.summand(node)
-        known = relation.bit(node, "known")
-        values = relation.compute_number("number", (known,), (0, 1), 1)
+        values = relation.number_of(relation.bit(node, "known"))
         return self._number(number, kind, Support(number.name, values.name, ()))
+
+    def _percent_rank(self, rank: Number, rows: Number) -> exp.Expr:
+        """Return (rank − 1) / (rows − 1), 0 where there is one row."""
+        one = exp.Literal.number(1)
+        below = exp.Paren(this=exp.Sub(this=self._number(rank, "BIGINT", None), expression=one))
+        others = exp.Paren(this=exp.Sub(this=self._number(rows, "BIGINT", None), expression=one.copy()))
+        none = exp.If(
+            this=exp.EQ(this=others.copy(), expression=exp.Literal.number(0)),
+            true=exp.cast(exp.Literal.number(0), "DOUBLE"),
+        )
+        return exp.Case(ifs=[none], default=exp.Div(this=below, expression=others))
 
     def _aggregate(self, node: exp.Column, kind: str) -> exp.Expr:
         grouped, relation = self._grouped, self.block.relation
-        function, argument = grouped.aggregate(node)
-        values = grouped.values(argument) if function not in COUNTS else None
-        if family(kind) == "text" or (function in ("min", "max", "quantile") and kind == "DOUBLE"):
+        each = grouped.aggregate(node)
+        values = grouped.values(each.argument) if each.function not in COUNTS else None
+        if family(kind) == "text" or (each.function in ("min", "max", "quantile") and kind == "DOUBLE"):
             name, words = relation.payload(node)
             column = ResultColumn(name, kind, "payload", 1, words)
         else:
@@ -184,16 +186,19 @@ def _supported(column: ResultColumn) -> ResultColumn:
 
 
 def _block(binder: Binder, tree: exp.Query) -> Block:
-    if isinstance(tree, exp.Select):
-        rewritten = preaggregation.partial(binder, tree)
-        return rewritten if rewritten is not None else binder.block(tree)
+    if not isinstance(tree, exp.Union):
+        (select,) = branches(tree)
+        rewritten = preaggregation.partial(binder, select)
+        return rewritten if rewritten is not None else binder.block(select, outermost=True)
     bare = tree.copy()
     for name in ("order", "limit", "offset"):
         bare.set(name, None)
     alias = binder.alias()
     relation = binder.union(bare, alias)
-    columns = {name: exp.column(name, table=alias, quoted=True) for name in relation.scope[alias]}
-    order = [each.copy() for each in (tree.args["order"].expressions if tree.args.get("order") else ())]
+    columns: dict[str, exp.Expr] = {
+        name: exp.column(name, table=alias, quoted=True) for name in relation.scope[alias]
+    }
+    order = [each.copy() for each in order_of(tree)]
     for each in order:
         position = int(each.this.name) - 1 if isinstance(each.this, exp.Literal) else None
         name = each.this.name if position is None else list(columns)[position]
@@ -218,16 +223,27 @@ def opened_parts(resolved: names.Resolved) -> names.Resolved:
 
     tree = resolved.tree.copy()
     if isinstance(tree, exp.Select):
+        # What rows are ordered by at the end is opened too.
+        for number, each in enumerate(order_of(tree)):
+            if not isinstance(each.this, exp.Column) or each.this.table:
+                tree.append("expressions", exp.alias_(each.this.copy(), f"_order{number}", quoted=True))
         for item in tree.expressions:
-            item.set("this", exp.Paren(this=item.this).transform(opened).this)
+            item.set("this", changed(item.this, opened))
     return replace(resolved, tree=tree)
 
 
-def _limited(block: Block, released: _Released, max_rows: int) -> tuple[list[exp.Ordered], int | None]:
-    """Cut the rows to those that may be released; return the ORDER BY and LIMIT that are left for the end."""
+def _limited(
+    block: Block, released: _Released, max_rows: int, *, gated: bool
+) -> tuple[list[exp.Ordered], int | None]:
+    """Cut the rows to those that may be released; return the ORDER BY and LIMIT that are left for the end.
+
+    Groups that the gate may hide are `gated` first: an order by what is hidden would tell of it.
+    """
     order, limit = [each.copy() for each in block.order], block.limit
-    if limit is not None and limit < block.relation.rows:
-        # Where the order cannot be had in shares, all rows are released, which the gate allows, and cut at the end.
+    later = gated or block.distinct or block.qualify is not None
+    if limit is not None and limit < block.relation.rows and not later:
+        # Where the order cannot be had in shares, all rows are released, which the gate allows,
+        # and cut at the end.
         in_shares = _try_limit(block, limit)
         limit = limit if not in_shares else None
     if block.relation.rows > max_rows:

@@ -1,7 +1,7 @@
-"""Texts that stand for dates: a literal in quotes beside a date or time is one, beside a number it is a mistake.
+"""Texts that stand for dates: a literal in quotes beside a date or time is one, beside a number a mistake.
 
-Types are settled before a plan is made, so that a literal of the wrong type is refused before data is touched, and
-a date that does not exist by the provider that first sees it (`placeholders.bind`).
+Types are settled before a plan is made, so that a literal of the wrong type is refused before data is
+touched, and a date that does not exist by the provider that first sees it (`placeholders.bind`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from sqlglot import exp
 from records.errors import MalformedDocument
 from sandbox.sql import types
 from sandbox.sql.catalogue import Catalogue, Family, family
-from sandbox.sql.relations import Scope
+from sandbox.sql.trees import columns_of_tables
+from sandbox.sql.types import Scope
 
 _COMPARISONS = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.NullSafeEQ, exp.NullSafeNEQ)
 _CASTS: Mapping[Family, str] = {"date": "DATE", "timestamp": "TIMESTAMP"}
@@ -44,8 +45,9 @@ def _visit(query: exp.Expr, outer: Scope, catalogue: Catalogue) -> None:
             scope[node.alias] = {name.lower(): kind for name, kind in catalogue.find(node.name).columns}
         else:
             _visit(node.this, outer, catalogue)
-            scope[node.alias] = types.of_query(node.this, _tables(node.this, catalogue))
+            scope[node.alias] = types.of_query(node.this, columns_of_tables(node.this, catalogue))
     pending = [child for key, child in _clauses(inner) if key != "from_"]
+    conditions = [inner.args.get(name) for name in ("where", "having", "qualify")]
     while pending:
         node = pending.pop()
         if isinstance(node, (exp.Select, exp.Union)):
@@ -55,7 +57,31 @@ def _visit(query: exp.Expr, outer: Scope, catalogue: Catalogue) -> None:
             pending += [each for each in (node.args.get("on"),) if each is not None]
             continue
         _settle(node, scope)
+        if isinstance(node, exp.If):
+            conditions.append(node)
         pending += list(node.iter_expressions())
+    conditions += [join for join in joins if join.args.get("on") is not None]
+    for each in conditions:
+        if each is not None and not _is_simple_case(each):
+            _require_truth(each.args["on"] if isinstance(each, exp.Join) else each.this, scope)
+
+
+def _is_simple_case(node: exp.Expr) -> bool:
+    """Tell whether a branch is one of `CASE x WHEN y`, which compares."""
+    return isinstance(node.parent, exp.Case) and node.parent.args.get("this") is not None
+
+
+def _require_truth(condition: exp.Expr, scope: Scope) -> None:
+    """Return if a condition has a truth value; sub-queries in it are looked at on their own."""
+    if condition.find(exp.Query) is not None:
+        if isinstance(condition, (exp.And, exp.Or)):
+            _require_truth(condition.this, scope)
+            _require_truth(condition.expression, scope)
+        return
+    known = {alias: scope[alias] for alias in _aliases(condition) if alias in scope}
+    kind = types.of_expressions({"e": condition}, known, grouped=True)["e"]
+    if kind != "BOOLEAN":
+        raise MalformedDocument("a condition of the query is no truth value; compare it with a value")
 
 
 def _settle(node: exp.Expr, scope: Scope) -> None:
@@ -70,20 +96,20 @@ def _settle(node: exp.Expr, scope: Scope) -> None:
         return
     texts = [each for each in operands if _is_text(each)]
     others = [each for each in operands if not _is_text(each) and each.find(exp.Query) is None]
-    if not texts or not others:
+    if not others:
         return
     known = {alias: scope[alias] for each in others for alias in _aliases(each) if alias in scope}
-    kinds = {
-        family(kind)
-        for kind in types.of_expressions({f"e{i}": e for i, e in enumerate(others)}, known).values()
-    }
-    if not kinds <= {"text", "date", "timestamp"}:
+    named = {f"e{i}": each for i, each in enumerate(others) if not isinstance(each.unnest(), exp.Null)}
+    found = types.of_expressions(named, known, grouped=True) if named else {}
+    kinds = {family(kind) for kind in found.values()}
+    moments = kinds <= {"date", "timestamp"}
+    if (len(kinds) > 1 and not moments) or (texts and not moments and kinds != {"text"}):
         raise MalformedDocument(
-            "a text in quotes is compared with a number or a truth value; write it without quotes"
+            "values of different types are compared; cast them, and write numbers without quotes"
         )
-    wanted = next((_CASTS[kind] for kind in ("timestamp", "date") if kind in kinds), None)
-    for each in texts if wanted is not None else ():
-        each.replace(exp.cast(each.copy(), wanted))
+    wanted = [_CASTS[kind] for kind in ("timestamp", "date") if kind in kinds]
+    for each in texts if wanted else ():
+        each.replace(exp.cast(each.copy(), wanted[0]))
 
 
 def _is_text(node: exp.Expr) -> bool:
@@ -104,10 +130,3 @@ def _clauses(query: exp.Expr) -> list[tuple[str, exp.Expr]]:
         for each in (value if isinstance(value, list) else [value])
         if isinstance(each, exp.Expr)
     ]
-
-
-def _tables(query: exp.Query, catalogue: Catalogue) -> dict[str, dict[str, str]]:
-    return {
-        table.name: {name.lower(): kind for name, kind in catalogue.find(table.name).columns}
-        for table in query.find_all(exp.Table)
-    }

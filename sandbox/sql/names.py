@@ -11,17 +11,18 @@ A resolved tree is a Select or Union in which
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sqlglot import exp
 from sqlglot.errors import OptimizeError, SchemaError
 from sqlglot.optimizer.qualify import qualify
 
-from records.errors import JobRefused, LimitExceeded, MalformedDocument, UnknownObject
+from records.errors import LimitExceeded, MalformedDocument, UnknownObject
 from sandbox.sql import grammar
 from sandbox.sql.catalogue import Catalogue, Source
-from sandbox.sql.refusal import refusal
+from sandbox.sql.refusal import refuse
+from sandbox.sql.trees import branches
 
 MAX_OUTPUTS = 100
 MAX_LIMIT = 1_000_000
@@ -59,12 +60,16 @@ def resolve(text: str, catalogue: Catalogue) -> Resolved:
         resolved = qualify(tree, schema=schema, dialect=grammar.DIALECT)
     except (OptimizeError, SchemaError):
         raise MalformedDocument(
-            "a name or ordinal in the query cannot be resolved, or stands for several things; write `alias.column`"
+            "a name or ordinal in the query cannot be resolved, or stands for several things;"
+            " write `alias.column`"
         ) from None
-    resolved = resolved.transform(_one_form)
-    for select in resolved.find_all(exp.Select):
+    form = resolved.transform(_one_form)
+    if not isinstance(form, exp.Query):
+        raise MalformedDocument("a query is a SELECT, or SELECTs with UNION between them")
+    for select in form.find_all(exp.Select):
         _write_out(select)
-    return Resolved(resolved, names, tuple(sources[name] for name in sorted(sources)))
+        _require_resolved(select)
+    return Resolved(form, names, tuple(sources[name] for name in sorted(sources)))
 
 
 def source_names(text: str) -> tuple[str, ...]:
@@ -88,12 +93,10 @@ def _without_with(tree: exp.Query) -> exp.Query:
             return tree
         scope, named = head.parent, head.expressions[0]
         if scope is None or named.args.get("scalar"):
-            raise _refused("with", "WITH in this place", "write it at the head of a query")
+            raise refuse("with", "WITH in this place", "write it at the head of a query")
         name = named.alias.lower()
         if any(_is_named(table, name) for table in named.this.find_all(exp.Table)):
-            raise _refused(
-                "with", "a named sub-query that reads itself", "name its tables with their provider"
-            )
+            raise refuse("with", "a named sub-query that reads itself", "name its tables with their provider")
         later = [*head.expressions[1:], *(part for part in _parts(scope) if part is not head)]
         places = [table for part in later for table in part.find_all(exp.Table) if _is_named(table, name)]
         for table in places:
@@ -110,7 +113,7 @@ def _without_with(tree: exp.Query) -> exp.Query:
 
 
 def _parts(scope: exp.Expr) -> list[exp.Expr]:
-    return [child for child in scope.iter_expressions()]
+    return list(scope.iter_expressions())
 
 
 def _is_named(table: exp.Table, name: str) -> bool:
@@ -129,18 +132,18 @@ def _bind_tables(tree: exp.Query, catalogue: Catalogue) -> dict[str, Source]:
     """Give every table the name of its source, in one identifier; return the sources by that name."""
     sources: dict[str, Source] = {}
     tables = list(tree.find_all(exp.Table))
-    if not tables:
-        raise _refused("from", "a SELECT without a table", "name a product or collection after FROM")
+    if not tables or any(select.args.get("from_") is None for select in tree.find_all(exp.Select)):
+        raise refuse("from", "a SELECT without a table", "name a product or collection after FROM")
     for table in tables:
         if not isinstance(table.this, exp.Identifier):
-            raise _refused("from", "a function after FROM", "name products and collections after FROM")
+            raise refuse("from", "a function after FROM", "name products and collections after FROM")
         source = catalogue.find(_source_name(table))
         sources[source.name] = source
         alias = table.args.get("alias") or exp.TableAlias(this=exp.to_identifier(table.name))
         table.replace(exp.Table(this=exp.to_identifier(source.name, quoted=True), alias=alias))
     for subquery in tree.find_all(exp.Subquery):
         if isinstance(subquery.parent, (exp.From, exp.Join)) and not subquery.alias:
-            raise _refused("from", "a sub-query in FROM without a name", "write `(SELECT …) AS name`")
+            raise refuse("from", "a sub-query in FROM without a name", "write `(SELECT …) AS name`")
         _push_names(subquery)
     return sources
 
@@ -148,9 +151,9 @@ def _bind_tables(tree: exp.Query, catalogue: Catalogue) -> dict[str, Source]:
 def _push_names(subquery: exp.Subquery) -> None:
     """Write the columns of `(SELECT …) AS name(column, …)` into the SELECT."""
     alias = subquery.args.get("alias")
-    columns = alias.args.get("columns") if alias is not None else None
-    if not columns:
+    if alias is None or not alias.args.get("columns"):
         return
+    columns = alias.args["columns"]
     inner = subquery.unnest()
     for select in [inner] if isinstance(inner, exp.Select) else list(inner.find_all(exp.Select))[:1]:
         if len(columns) != len(select.expressions) or select.is_star:
@@ -168,32 +171,38 @@ def _push_names(subquery: exp.Subquery) -> None:
 def _output_names(tree: exp.Query, sources: dict[str, Source]) -> tuple[str, ...]:
     """Name the outputs, before qualification lowers their case: alias, column, or `function(column)`."""
     written = {name.lower(): name for source in sources.values() for name, _ in source.columns}
-    select = tree
-    while not isinstance(select, exp.Select):
-        select = select.this.unnest() if isinstance(select, exp.Union) else select.unnest()
+    select = branches(tree)[0]
     names: list[str] = []
     for item in select.expressions:
-        inner = item.unalias()
         if isinstance(item, exp.Star) or (isinstance(item, exp.Column) and isinstance(item.this, exp.Star)):
             names += _star_names(select, item, sources)
-        elif isinstance(item, exp.Alias):
-            names.append(item.alias)
-        elif isinstance(inner, exp.Column):
-            names.append(written.get(inner.name.lower(), inner.name))
-        elif isinstance(inner, exp.Count) and isinstance(inner.this, exp.Star):
-            names.append("count_star()")
-        elif type(inner) in grammar.AGGREGATES and isinstance(inner.this, exp.Column):
-            column = inner.this.name.lower()
-            names.append(f"{grammar.AGGREGATES[type(inner)]}({written.get(column, column)})")
         else:
-            names.append(f"column{len(names) + 1}")
+            names.append(_output_name(item, written) or f"column{len(names) + 1}")
     if len(names) > MAX_OUTPUTS:
         raise LimitExceeded(f"the query has more than {MAX_OUTPUTS} outputs")
     if any(not name.isprintable() or len(name) > MAX_NAME_CHARS + len("quantile()") for name in names):
         raise MalformedDocument(f"an alias is longer than {MAX_NAME_CHARS} characters, or not printable")
     if len({name.lower() for name in names}) < len(names):
-        raise _refused("output-name", "two outputs of one name", "give each output a name of its own with AS")
+        raise refuse("output-name", "two outputs of one name", "give each output a name of its own with AS")
     return tuple(names)
+
+
+def _output_name(item: exp.Expr, written: Mapping[str, str]) -> str | None:
+    """Return the name of an output, None where its number is its name.
+
+    `written` is how the sources spell their columns.
+    """
+    inner = item.unalias()
+    if isinstance(item, exp.Alias):
+        return item.alias
+    if isinstance(inner, exp.Column):
+        return written.get(inner.name.lower(), inner.name)
+    if isinstance(inner, exp.Count) and isinstance(inner.this, exp.Star):
+        return "count_star()"
+    if type(inner) in grammar.AGGREGATES and isinstance(inner.this, exp.Column):
+        column = inner.this.name.lower()
+        return f"{grammar.AGGREGATES[type(inner)]}({written.get(column, column)})"
+    return None
 
 
 def _star_names(select: exp.Select, item: exp.Expr, sources: dict[str, Source]) -> list[str]:
@@ -201,7 +210,7 @@ def _star_names(select: exp.Select, item: exp.Expr, sources: dict[str, Source]) 
     origin = select.args.get("from_")
     items = [] if origin is None else [origin.this, *(join.this for join in select.args.get("joins") or ())]
     if any(join.args.get("using") for join in select.args.get("joins") or ()):
-        raise _refused("star", "`*` over a join with USING", "list the columns")
+        raise refuse("star", "`*` over a join with USING", "list the columns")
     wanted = item.table if isinstance(item, exp.Column) else ""
     for table in items:
         if wanted and table.alias_or_name.lower() != wanted.lower():
@@ -229,17 +238,17 @@ def _one_form(node: exp.Expr) -> exp.Expr:
     match node:
         case exp.Filter(this=exp.Count(this=exp.Star()), expression=exp.Where(this=condition)):
             return exp.Count(this=_where(condition, exp.true()))
-        case exp.Filter(this=aggregate, expression=exp.Where(this=condition)):
+        case exp.Filter(this=exp.AggFunc() as aggregate, expression=exp.Where(this=condition)):
             if isinstance(aggregate.this, exp.Distinct):
-                inner = aggregate.this.expressions[0]
-                aggregate.this.set("expressions", [_where(condition, inner)])
+                value = aggregate.this.expressions[0]
+                aggregate.this.set("expressions", [_where(condition, value)])
             else:
                 aggregate.set("this", _where(condition, aggregate.this))
             return aggregate
         case exp.StddevSamp():
             return exp.Stddev(this=node.this)
-        case exp.Paren(this=exp.Column() | exp.Literal() | exp.Paren() | exp.Placeholder()):
-            return node.this
+        case exp.Paren(this=(exp.Column() | exp.Literal() | exp.Paren() | exp.Placeholder()) as inner):
+            return inner
     return node
 
 
@@ -248,6 +257,7 @@ def _where(condition: exp.Expr, value: exp.Expr) -> exp.Case:
 
 
 def _write_out(select: exp.Select) -> None:
+    """Write out GROUP BY ALL, and give every output a name of its own, in place."""
     group = select.args.get("group")
     if group is not None and group.args.get("all"):
         keys = [item.unalias().copy() for item in select.expressions if item.find(exp.AggFunc) is None]
@@ -257,6 +267,20 @@ def _write_out(select: exp.Select) -> None:
         if item.alias in taken:  # the arm of a UNION may name a column twice
             item.set("alias", exp.to_identifier(f"{item.alias}_{len(taken)}", quoted=True))
         taken.add(item.alias)
+
+
+def _require_resolved(select: exp.Select) -> None:
+    """Return if a SELECT has the form that a resolved tree has; see the module.
+
+    Raises:
+        MalformedDocument: it has not.
+        LimitExceeded: LIMIT or OFFSET above 1,000,000.
+    """
+    for name in ("limit", "offset"):
+        whole_number(select.args.get(name))
+    qualify = select.args.get("qualify")
+    if qualify is not None and qualify.find(exp.Window) is None:
+        raise MalformedDocument("QUALIFY is a condition on a window function; use HAVING or WHERE")
     for item in select.find_all(exp.Table, exp.Subquery):
         if isinstance(item.parent, (exp.From, exp.Join)) and not item.alias:
             raise MalformedDocument("a table of the query has no name")
@@ -282,12 +306,3 @@ def whole_number(node: exp.Expr | None) -> int | None:
     if len(number.name) > len(str(MAX_LIMIT)) or int(number.name) > MAX_LIMIT:
         raise LimitExceeded(f"LIMIT and OFFSET are at most {MAX_LIMIT}")
     return int(number.name)
-
-
-def columns_of(nodes: Iterable[exp.Expr]) -> list[exp.Column]:
-    """Return all columns in the trees `nodes`, in order."""
-    return [column for node in nodes for column in node.find_all(exp.Column, bfs=False)]
-
-
-def _refused(construct: str, wanted: str, remedy: str) -> JobRefused:
-    return JobRefused((refusal(construct, wanted, remedy),))

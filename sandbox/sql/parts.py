@@ -1,104 +1,28 @@
-"""Leaves of a joint plan: what one provider's engine computes, and the rows of several providers stacked."""
+"""Leaves of a joint plan: what one provider's own engine computes.
+
+The provider puts in the rows of its part; nobody learns more of them than their greatest number.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
 from sqlglot import exp
 
-from sandbox.sql import grammar, types
+from sandbox.sql.arithmetic import Truth
 from sandbox.sql.catalogue import ProductFacts, family
 from sandbox.sql.columns import payload_words
+from sandbox.sql.computed import Program
+from sandbox.sql.conjuncts import equalities
+from sandbox.sql.encodings import MOST_BITS, Encoding, Number, natural_scale, type_bounds
+from sandbox.sql.part_sql import Item, Placed, Sql, spellings_of, tables_of
 from sandbox.sql.plan import Facet, LocalPart, PartColumn
-from sandbox.sql.relations import (
-    MOST_BITS,
-    Encoding,
-    Names,
-    Number,
-    Program,
-    Relation,
-    Truth,
-    encoding_of,
-    natural_scale,
-    refuse,
-    type_bounds,
-)
-from sandbox.sql.steps import Column, Input, Project, Stack
+from sandbox.sql.refusal import refuse
+from sandbox.sql.relations import ROW, Names, Relation
+from sandbox.sql.steps import Column, Input
 
 MOST_ROWS = 1 << 22
 DEFAULT_TEXT_BYTES = 32
-ROW = "*"
-
-_FALLIBLE = (
-    *(exp.Add, exp.Sub, exp.Mul, exp.IntDiv, exp.Mod, exp.Neg, exp.Cast),
-    *(exp.Abs, exp.Pow, exp.Exp, exp.Sqrt, exp.Ln, exp.Log, exp.Round),
-)
-"""What DuckDB may fail at on a row: overflow, a cast, a value outside a function's domain."""
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """What stands in FROM at one provider: a table or a sub-query `node`, under an alias that nothing else has.
-
-    `facts` are those of a table; `products` all that it reads. At most `rows` rows; `keys` tell rows apart.
-    """
-
-    alias: str
-    node: exp.Expr
-    provider: str
-    columns: Mapping[str, str]
-    rows: int
-    keys: tuple[frozenset[str], ...]
-    products: tuple[ProductFacts, ...]
-    facts: ProductFacts | None = None
-
-    @property
-    def marks(self) -> Names:
-        """The mark of its rows."""
-        return frozenset({(self.alias, ROW)})
-
-
-@dataclass(slots=True)
-class _Joined:
-    """An item with how it is joined to those before it: `LEFT` with a condition, or by the part's conditions."""
-
-    item: Item
-    side: str = ""
-    condition: exp.Expr | None = None
-
-
-@dataclass(slots=True)
-class Sql:
-    """The SQL of a part as it grows: FROM, WHERE, and the outputs that were asked for."""
-
-    joined: list[_Joined]
-    conditions: list[exp.Expr] = field(default_factory=list)
-    outputs: dict[str, exp.Expr] = field(default_factory=dict)
-
-    def output(self, expression: exp.Expr) -> str:
-        """Return the name of an output of the SQL; equal expressions share one."""
-        for name, known in self.outputs.items():
-            if known == expression:
-                return name
-        self.outputs[f"e{len(self.outputs)}"] = expression.copy()
-        return f"e{len(self.outputs) - 1}"
-
-    def text(self, spellings: Mapping[tuple[str, str], str]) -> str:
-        """Return the SELECT; what could fail on a row is NULL instead, so that no error tells of a row."""
-        outputs = self.outputs or {"e0": exp.Literal.number(1)}
-        select = exp.select(*(exp.alias_(guarded(node), name, quoted=True) for name, node in outputs.items()))
-        for position, each in enumerate(self.joined):
-            node = each.item.node.copy()
-            if position == 0:
-                select = select.from_(node, copy=False)
-            elif each.side:
-                select = select.join(node, on=each.condition, join_type=each.side, copy=False)
-            else:
-                select = select.join(node, join_type="cross", copy=False)
-        if self.conditions:
-            select = select.where(*(guarded(node) for node in self.conditions), copy=False)
-        return text_of(select, spellings)
 
 
 class Part(Relation):
@@ -108,7 +32,7 @@ class Part(Relation):
         """A part of one item; see `join` and `filter`."""
         super().__init__(program, {item.alias: dict(item.columns)}, item.rows)
         self.provider = item.provider
-        self.sql = Sql([_Joined(item)])
+        self.sql = Sql([Placed(item)])
         self._columns: list[PartColumn] = []
         self._unique: list[tuple[str, ...]] = []
         self._products: list[ProductFacts] = list(item.products)
@@ -128,7 +52,7 @@ class Part(Relation):
     def join_left(self, other: Part, condition: exp.Expr) -> None:
         """Join another part of one item, whose columns are NULL where nothing meets the condition."""
         item = other.items[0]
-        self.sql.joined.append(_Joined(item, "left", exp.and_(condition, *other.sql.conditions)))
+        self.sql.joined.append(Placed(item, "left", exp.and_(condition, *other.sql.conditions)))
         own = set(self.scope)
         self._absorb(other)
         for left, right in equalities([condition]):
@@ -174,7 +98,7 @@ class Part(Relation):
         return min(found, default=None)
 
     def row_number(self, item: Item) -> Column:
-        """Return a key that tells apart the rows of the part; it is that of an item where no row stands twice."""
+        """Return a key that tells apart the rows of the part: that of an item where no row stands twice."""
         bits = self.rows.bit_length()
         return self._once(
             ("row", item.alias), lambda: self._enter(Column("", "key", bits), "row", (), "BIGINT")
@@ -242,7 +166,7 @@ class Part(Relation):
 
     def _absorb(self, other: Part) -> None:
         self.scope.update(other.scope)
-        self._products += other._products  # noqa: SLF001 - of its own class
+        self._products += other._products
         self.dependencies += other.dependencies
         self.marks |= other.marks
         self._bound_rows()
@@ -334,155 +258,3 @@ class Part(Relation):
             )
         )
         return program.add(Input(len(program.parts) - 1, self.rows))
-
-
-class Union(Relation):
-    """The rows of several relations with one scope, one under the other."""
-
-    def __init__(
-        self, program: Program, children: Sequence[Relation], alias: str, *, of_query: bool = False
-    ) -> None:
-        """All children have the scope of the first; `alias` is the one whose rows they are.
-
-        `of_query`: the query says UNION; otherwise they are the members of a collection, or sides of an outer join.
-        """
-        super().__init__(program, children[0].scope, sum(child.rows for child in children), children)
-        self.dependencies = []
-        self.marks = frozenset({(alias, ROW)})
-        self.of_query = of_query
-        self._names: dict[str, tuple[str, ...]] = {}
-
-    def home(self, expression: exp.Expr) -> Relation | None:
-        """Return None: an expression goes to every child."""
-        return None
-
-    def bounds(self, expression: exp.Expr, scale: int) -> tuple[int, int] | None:
-        """Return bounds that hold in every child."""
-        found = [child.bounds(expression, scale) for child in self.children]
-        known = [each for each in found if each is not None]
-        if len(known) < len(found):
-            return None
-        return min(low for low, _ in known), max(high for _, high in known)
-
-    def is_ordered(self, expression: exp.Expr) -> bool:
-        """Tell whether keys of an expression have the order of its values."""
-        return family(self.type_of(expression)) != "text"
-
-    def payload_words(self, expression: exp.Expr) -> int:
-        """Return the words that a payload of the expression takes in every child."""
-        return max(child.payload_words(expression) for child in self.children)
-
-    def most(self, columns: Names) -> int | None:
-        """Return how many rows share values of `columns` at most, None if that is not known."""
-        found = [child.most(columns) for child in self.children]
-        return None if None in found else sum(each or 0 for each in found)
-
-    def of_child(self, child: Relation, name: str, zero: Mapping[int, str]) -> str:
-        """Return the column that is column `name` of one child, and in each other child the one of `zero`."""
-        return self.stacked([name if each is child else zero[i] for i, each in enumerate(self.children)])
-
-    def _number(self, expression: exp.Expr, budget_bits: int, scale: int | None) -> Number:
-        wanted = scale if scale is not None else natural_scale(self.type_of(expression))
-        numbers = [child.number(expression, budget_bits, wanted) for child in self.children]
-        name = self.stacked([number.name for number in numbers])
-        low, high = min(number.low for number in numbers), max(number.high for number in numbers)
-        return Number(name, wanted, low, high)
-
-    def _bit(self, expression: exp.Expr, truth: Truth) -> str:
-        return self.stacked([child.bit(expression, truth) for child in self.children])
-
-    def _key(self, expression: exp.Expr) -> Column:
-        kind = self.type_of(expression)
-        scale = natural_scale(kind)
-        return self.comparable(expression, encoding_of([kind], [self.bounds(expression, scale)], scale))
-
-    def _comparable(self, expression: exp.Expr, encoding: Encoding) -> Column:
-        keys = [child.comparable(expression, encoding) for child in self.children]
-        return Column(self.stacked([key.name for key in keys]), "key", encoding.bits)
-
-    def _payload(self, expression: exp.Expr, least_words: int) -> tuple[str, int]:
-        words = max(least_words, self.payload_words(expression))
-        return self.stacked([child.payload(expression, words)[0] for child in self.children]), words
-
-    def stacked(self, names: Sequence[str]) -> str:
-        """Return the column that is made of one column of every child."""
-        for known, before in self._names.items():
-            if before == tuple(names):
-                return known
-        name = self.program.name()
-        self._names[name] = tuple(names)
-        return name
-
-    def _emit(self) -> int:
-        tables = []
-        for position, child in enumerate(self.children):
-            columns = tuple((before[position], name) for name, before in self._names.items())
-            tables.append(self.program.add(Project(child.emit(), columns)))
-        return self.program.add(Stack(tuple(tables)))
-
-
-def guarded(expression: exp.Expr) -> exp.Expr:
-    """Return an expression that is NULL on a row where it would fail (DuckDB's TRY)."""
-    fallible = any(node.find(exp.Column) is not None for node in expression.find_all(*_FALLIBLE))
-    plain = expression.find(exp.Subquery, exp.Exists, exp.AggFunc, exp.Window, exp.Query) is None
-    return exp.Try(this=expression.copy()) if fallible and plain else expression.copy()
-
-
-def equalities(conditions: Sequence[exp.Expr]) -> list[tuple[tuple[str, str], tuple[str, str]]]:
-    """Return the pairs of columns that conjuncts of the conditions set equal."""
-    pairs = []
-    for condition in conditions:
-        for node in conjuncts(condition):
-            left, right = node.args.get("this"), node.args.get("expression")
-            if isinstance(node, exp.EQ) and isinstance(left, exp.Column) and isinstance(right, exp.Column):
-                pairs.append(((left.table, left.name), (right.table, right.name)))
-    return pairs
-
-
-def conjuncts(condition: exp.Expr) -> list[exp.Expr]:
-    """Return what a condition demands all of; what all branches of an OR demand is demanded."""
-    node = condition.unnest()
-    if isinstance(node, exp.And):
-        return [*conjuncts(node.this), *conjuncts(node.expression)]
-    if isinstance(node, exp.Or):
-        branches = [conjuncts(branch) for branch in _disjuncts(node)]
-        shared = [each for each in branches[0] if all(each in branch for branch in branches[1:])]
-        if shared:
-            rests = [[each for each in branch if each not in shared] for branch in branches]
-            rest = [exp.or_(*(exp.and_(*branch) for branch in rests))] if all(rests) else []
-            return [*shared, *rest]
-    return [node]
-
-
-def _disjuncts(node: exp.Expr) -> list[exp.Expr]:
-    inner = node.unnest()
-    if isinstance(inner, exp.Or):
-        return [*_disjuncts(inner.this), *_disjuncts(inner.expression)]
-    return [inner]
-
-
-def tables_of(products: Sequence[ProductFacts]) -> tuple[tuple[str, str], ...]:
-    """Return (product, table) of products, sorted."""
-    return tuple(sorted({(facts.product, facts.table) for facts in products}))
-
-
-def spellings_of(products: Sequence[ProductFacts]) -> dict[tuple[str, str], str]:
-    """Return how columns of products are spelt in their source, by (product, name)."""
-    return {(facts.product, name.lower()): name for facts in products for name, _ in facts.columns}
-
-
-def text_of(select: exp.Query, spellings: Mapping[tuple[str, str], str]) -> str:
-    """Return the text of a part: tables under their names at the provider, columns as their source spells them."""
-    tree = select.copy()
-    sources = {table.alias_or_name: table.name for table in tree.find_all(exp.Table)}
-    for column in tree.find_all(exp.Column):
-        spelt = spellings.get((sources.get(column.table, ""), column.name))
-        column.set("this", exp.to_identifier(spelt or column.name, quoted=True))
-    for table in tree.find_all(exp.Table):
-        table.set("this", exp.to_identifier(table.name.partition(".")[2], quoted=True))
-    return tree.sql(grammar.DIALECT, identify=True, comments=False)
-
-
-def typed_query(tree: exp.Query, facts: Sequence[ProductFacts]) -> dict[str, str]:
-    """Return names and types of the outputs of a query over products."""
-    return types.of_query(tree, {each.product: {n.lower(): t for n, t in each.columns} for each in facts})

@@ -1,9 +1,10 @@
-"""Literals taken out of a query: exchange and log see `$n1` and `$t2`, providers and the buyer see the values.
+"""Literals taken out of a query: exchange and log see `$n1` and `$t2`, providers and buyer the values.
 
-`$n…` stands for a whole number, `$n…_2` for one with two decimals, `$n…e` for one with an exponent, and `$t…` for
-a text: the type of a literal, which the types of results depend on, stays in the text. They are numbered 1, 2, …
-as they are met in the tree; equal literals share a number. So does what is structure: names, operators, signs, LIMIT, ordinals, intervals,
-fractions of quantiles, parameters of types, TRUE, FALSE and NULL.
+`$n…` stands for a whole number, `$n…_2` for one with two decimals, `$n…e` for one with an exponent, and `$t…`
+for a text: the type of a literal, which the types of results depend on, stays in the text. They are numbered
+1, 2, … as they are met in the tree; equal literals share a number. What is structure stays, too: names,
+operators, signs, LIMIT, ordinals, intervals, fractions of quantiles, parameters of types, TRUE, FALSE and
+NULL.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ def names(text: str) -> tuple[str, ...]:
 
 
 def bind(tree: exp.Expr, values: Sequence[str]) -> exp.Expr:
-    """Return a copy of a tree with its placeholders, each as often as it stands there, replaced by the values.
+    """Return a copy of a tree with the values in the place of its placeholders.
 
     Raises:
         MalformedDocument: the values do not fit the placeholders.

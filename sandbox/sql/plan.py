@@ -1,4 +1,4 @@
-"""The plan of a query: what each provider computes, what is computed in shares, and what the result looks like.
+"""The plan of a query: what each provider computes, what shares compute, and what the result looks like.
 
     Plan
     ├── parts      SQL for each provider's own engine
@@ -43,7 +43,7 @@ class PartColumn:
     true, false, known   a bit: the truth value is TRUE, or FALSE; the value is not NULL
     code     key: place among the part's different values, from 1; a NULL in any source is 0. Of one part only
     value    key: value · `scale` − `low` + 1, within [`low`, `high`]: comparable between parts
-    text     key: 1 + the first 63 bits of a hash under a key of the attempt: comparable between parts, not ordered
+    text     key: 1 + 63 bits of a hash under a key of the attempt: comparable between parts, not ordered
     row      key: the number of the row, from 1
     payload  the words of the value
 
@@ -63,8 +63,8 @@ class PartColumn:
 class LocalPart:
     """What one provider's engine computes: `sql` over its products under their table names.
 
-    `tables` are (product, table). In a joint plan, at most `rows` rows enter shares as `columns`; `unique` lists
-    the columns of keys of which no two rows agree: the provider checks before it puts them in.
+    `tables` are (product, table). In a joint plan, at most `rows` rows enter shares as `columns`; `unique`
+    lists the columns of keys of which no two rows agree: the provider checks before it puts them in.
     """
 
     provider: str
@@ -82,7 +82,7 @@ class LocalPart:
 
 @dataclass(frozen=True, slots=True)
 class ResultColumn:
-    """A column of the released table: of a part's SQL in a local plan, of the last table in shares in a joint one.
+    """A column of the released table: of a part's SQL in a local plan, of the last table in a joint one.
 
     In shares it is a number, which is divided by `scale`, or a payload. `support` names the counts behind it;
     None: it is shown wherever its row is.
@@ -100,8 +100,8 @@ class ResultColumn:
 class Support:
     """What stands behind a measure: `values` counts its values, `units` the protected units that have one.
 
-    Where `values` is 0 the measure is NULL; a COUNT, which is then 0, has a column of `values` that is never 0. It
-    is shown where every source of units has none at all, or enough.
+    Where `values` is 0 the measure is NULL; a COUNT, which is then 0, has a column of `values` that is never
+    0. It is shown where every source of units has none at all, or enough.
     """
 
     name: str
@@ -111,7 +111,7 @@ class Support:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """A column of the result as the buyer sees it; `columns` are those of the released table that it is made of."""
+    """A column of the result as the buyer sees it, made of `columns` of the released table."""
 
     name: str
     type: str
@@ -122,8 +122,8 @@ class Output:
 class Plan:
     """A derived plan; equal texts over equal catalogues give equal plans.
 
-    `max_rows` bounds the rows of the released table. `column_uses` is what the terms must allow. `leaks` is what
-    its protocols show beside the result.
+    `max_rows` bounds the rows of the released table. `column_uses` is what the terms must allow. `leaks` is
+    what its protocols show beside the result.
     """
 
     technique: Technique

@@ -1,7 +1,15 @@
 """From the text of a query to its plan: what one provider answers alone, and what is computed in shares.
 
-`plan` resolves names, asks which uses of columns the query makes, and builds a local plan where all tables are one
-provider's, else a joint one. It reads registered metadata, never rows (R12).
+    text
+    → `grammar`, `names`       a tree of supported constructs, in which every name stands for one thing
+    → `disclosure`             the uses of columns that the terms must permit
+    → `literals`               texts beside dates and times become dates and times
+    → `local`                  all tables of one provider: SQL for its engine, `units` counted for the gate
+    | `joint`                  of several: `sources` and `blocks` make relations, which emit parts and steps
+    → `plan.Plan`              every node derives it again and compares digests (R3)
+
+`plan` resolves names, asks which uses of columns the query makes, and builds a local plan where all tables
+are one provider's, else a joint one. It reads registered metadata, never rows (R12).
 """
 
 from __future__ import annotations
@@ -10,9 +18,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import get_args
 
+from policies.columns import ColumnUse
 from records.errors import JobRefused, MalformedDocument
 from sandbox.sql import disclosure, literals, local, names, placeholders
-from sandbox.sql.catalogue import Catalogue
+from sandbox.sql.catalogue import Catalogue, Source
 from sandbox.sql.joint import joint_plan, opened_parts
 from sandbox.sql.plan import Asked, Plan, Technique
 from sandbox.sql.refusal import refusal
@@ -45,11 +54,20 @@ def plan(
     tree = literals.typed(unique_aliases(resolved.tree), catalogue)
     build = joint_plan if len(providers) > 1 else local.local_plan
     made = build(tree, resolved.outputs, catalogue, max_rows, uses)
+    if made.kind == "rows":
+        made = replace(made, column_uses=_rows_shown(uses, resolved.sources))
     if not values:
         return made
     return replace(
         made, parts=tuple(replace(part, sql=placeholders.bind_text(part.sql, values)) for part in made.parts)
     )
+
+
+def _rows_shown(uses: tuple[ColumnUse, ...], sources: Sequence[Source]) -> tuple[ColumnUse, ...]:
+    """Return the uses of a query for rows: what chooses single rows of protected units is shown by them."""
+    protected = {facts.product for source in sources for facts in source.products if facts.unit is not None}
+    shown = [ColumnUse(use.product, use.column, "output") for use in uses if use.product in protected]
+    return tuple(sorted({*uses, *shown}))
 
 
 def _require_technique(asked: Asked, *, several: bool) -> None:

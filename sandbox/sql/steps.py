@@ -8,8 +8,8 @@ each row that says whether it counts, and columns of these kinds:
     key      an unsigned integer of `bits` bits that orders and tells apart values; 0 is NULL
     payload  the words of `sandbox.sql.columns`, to be shown to the buyer; all zero is NULL
 
-Zero means NULL in every kind, so that a row without a match is zero throughout. Sizes are functions of the plan
-alone: a filter clears bits and never shortens a table.
+Zero means NULL in every kind, so that a row without a match is zero throughout. Sizes are functions of the
+plan alone: a filter clears bits and never shortens a table.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ class Join:
     """Match each row of `right` with at most `most` rows of `left` of equal `keys` (left, right).
 
     The result has the rows of `right`, `most` times one under the other, with its columns, the columns
-    `carried` of `left`, zero where there is no match, and the bit `matched`. NULL keys match nothing; no row stops
-    counting, but of the second and later copies of `right` only the rows that match count.
+    `carried` of `left`, zero where there is no match, and the bit `matched`. NULL keys match nothing; no row
+    stops counting, but of the second and later copies of `right` only the rows that match count.
     """
 
     left: int
@@ -97,7 +97,7 @@ class Join:
 
 @dataclass(frozen=True, slots=True)
 class Broadcast:
-    """Give every row of `table` the columns `carried` of the first row of `one`; zero where that does not count."""
+    """Give every row of `table` columns `carried` of the first row of `one`; zero if that does not count."""
 
     one: int
     table: int
@@ -135,11 +135,12 @@ class Project:
 class Group:
     """One row for each different `keys` among the rows that count, in the order of the keys, then empty rows.
 
-    Without keys there is one row, which counts even if no row of the table does. Columns: the keys; `count`, if
-    named, the number of rows; the sums of numbers (before, now); with `order`, of each column of `last`, in any
-    kind, the value in the last row of the group in that order, and `distinct`, if named, the number of different
-    values of `order` among rows whose bit `countable` is 1. `last` without an order takes any row: for columns
-    that the keys determine.
+    Without keys there is one row, which counts even if no row of the table does. Columns: the keys; `count`,
+    if named, the number of rows; the sums of numbers (before, now); with `order`, of each column of `last`,
+    in any kind, the value in the last row of the group in that order, or, with `countable`, in the last of
+    the rows whose bit `countable` is 1, and `distinct`, if named, the number of different values of `order`
+    among rows whose bit `countable` is 1. `last` without an order takes any row: for columns that the keys
+    determine.
     """
 
     table: int
@@ -156,8 +157,8 @@ class Group:
 class Select:
     """Of each group the row at place ⌈p·c⌉ of c rows whose bit `countable` is 1, in the order of `order`.
 
-    p = `numerator` / `denominator`. `lower` are the columns (before, now) of that row. With `upper` also those of
-    the row at place ⌊p·c⌋ + 1: both middle rows of a median. Groups as in `Group`.
+    p = `numerator` / `denominator`. `lower` are the columns (before, now) of that row. With `upper` also
+    those of the row at place ⌊p·c⌋ + 1: both middle rows of a median. Groups as in `Group`.
     """
 
     table: int

@@ -1,18 +1,20 @@
 """Sub-queries in conditions and expressions, as joins.
 
-EXISTS and IN put a mark on each row, a scalar sub-query a column, both by the columns of the outer query that they
-are equal to. A sub-query that one provider can answer alone stays text for its engine.
+EXISTS and IN put a mark on each row, a scalar sub-query a column, both by the columns of the outer query that
+they are equal to. A sub-query that one provider can answer alone stays text for its engine.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 from sqlglot import exp
 
+from sandbox.sql.conjuncts import conjuncts
 from sandbox.sql.joins import Broadcasted, Filtered, Joined, Pair
-from sandbox.sql.parts import conjuncts
-from sandbox.sql.relations import Relation, refuse
+from sandbox.sql.refusal import refuse
+from sandbox.sql.relations import Relation
 from sandbox.sql.sources import Sources
 from sandbox.sql.trees import (
     aggregates_of,
@@ -26,7 +28,10 @@ from sandbox.sql.trees import (
     rewritten,
 )
 
-_FLIPPED: Mapping[type[exp.Expr], type[exp.Expr]] = {
+Comparison: TypeAlias = tuple[type[exp.Binary], exp.Expr, exp.Expr]
+"""A comparison of an inner expression with an outer one."""
+
+_FLIPPED: Mapping[type[exp.Expr], type[exp.Binary]] = {
     exp.EQ: exp.EQ,
     exp.NEQ: exp.NEQ,
     exp.LT: exp.GT,
@@ -34,6 +39,11 @@ _FLIPPED: Mapping[type[exp.Expr], type[exp.Expr]] = {
     exp.LTE: exp.GTE,
     exp.GTE: exp.LTE,
 }
+_DECIDED_BY: Mapping[type[exp.Expr], tuple[str, ...]] = {
+    **dict.fromkeys((exp.LT, exp.LTE), ("lo",)),
+    **dict.fromkeys((exp.GT, exp.GTE), ("hi",)),
+}
+"""Whether some value compares is decided by the least, or by the greatest; else by both."""
 
 
 class Subqueries(Sources):
@@ -91,8 +101,8 @@ class Subqueries(Sources):
         alias = self.alias()
         if not outputs and other is None:
             count = rewritten(inner, {"n": exp.Count(this=exp.Star())})
-            relation, column = self._scalar(relation, count)
-            return relation, exp.GT(this=column, expression=exp.Literal.number(0))
+            relation, rows = self._scalar(relation, count)
+            return relation, exp.GT(this=rows, expression=exp.Literal.number(0))
         if other is not None:
             return self._compared(relation, inner, outputs, outer, other)
         item = self.from_item(named(rewritten(inner, outputs, distinct=True), alias))
@@ -110,7 +120,7 @@ class Subqueries(Sources):
         inner: exp.Query,
         outputs: dict[str, exp.Expr],
         outer: list[exp.Expr],
-        other: tuple[type[exp.Expr], exp.Expr, exp.Expr],
+        other: Comparison,
     ) -> tuple[Relation, exp.Expr]:
         """EXISTS a row whose `value` compares with an outer one: its least or greatest value does."""
         kind, value, against = other
@@ -129,9 +139,7 @@ class Subqueries(Sources):
         )
         tests = [
             kind(this=exp.column(name, table=alias, quoted=True), expression=against.copy())
-            for name in {exp.LT: ["lo"], exp.LTE: ["lo"], exp.GT: ["hi"], exp.GTE: ["hi"]}.get(
-                kind, ["lo", "hi"]
-            )
+            for name in _DECIDED_BY.get(kind, ("lo", "hi"))
         ]
         # EXISTS is never NULL.
         return joined, exp.Is(this=exp.Paren(this=exp.or_(*tests)), expression=exp.true())
@@ -187,14 +195,19 @@ class Subqueries(Sources):
 
     def _correlated(
         self, relation: Relation, query: exp.Query
-    ) -> tuple[exp.Query, list[Pair], tuple[type[exp.Expr], exp.Expr, exp.Expr] | None]:
-        """Take the conditions with outer columns out of a sub-query: pairs (inner, outer), and one comparison."""
+    ) -> tuple[exp.Query, list[Pair], Comparison | None]:
+        """Take conditions with outer columns out of a sub-query: pairs (inner, outer), and one comparison.
+
+        Raises:
+            JobRefused: it uses outer columns in another way.
+        """
         outer = set(relation.scope)
         if not any(column.table in outer for column in query.find_all(exp.Column)):
             return query, [], None
         refusal = refuse(
             "subquery",
-            "a sub-query that uses outer columns in another way than `inner column = outer column` in its WHERE",
+            "a sub-query that uses outer columns in another way than `inner column = outer column` in its"
+            " WHERE",
             "write such a condition in the sub-query's own WHERE, or join the tables",
         )
         if not isinstance(query, exp.Select) or is_grouped(query) or query.args.get("limit") is not None:
@@ -209,8 +222,8 @@ class Subqueries(Sources):
             sides = (condition.args.get("this"), condition.args.get("expression"))
             if type(condition) not in _FLIPPED or sides[0] is None or sides[1] is None:
                 raise refusal
-            kind, left, right = type(condition), sides[0], sides[1]
-            if aliases_of(left) <= outer and aliases_of(left):
+            kind, left, right = _FLIPPED[type(condition)], sides[1], sides[0]
+            if not (aliases_of(right) <= outer and aliases_of(right)):
                 kind, left, right = _FLIPPED[kind], right, left
             if not aliases_of(right) <= outer or aliases_of(left) & outer or not aliases_of(left):
                 raise refusal

@@ -7,6 +7,7 @@ refused here, before any provider sees the query.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeAlias
 
 from sqlglot import exp
 
@@ -14,8 +15,11 @@ from connectors import column_types, scratch
 from records.errors import MalformedDocument
 from sandbox.sql import grammar, placeholders
 
-Columns = Mapping[str, str]
+Columns: TypeAlias = Mapping[str, str]
 """Name of a column → its type, in order."""
+
+Scope: TypeAlias = dict[str, dict[str, str]]
+"""Alias → name of a column → its type."""
 
 
 def of_query(tree: exp.Query, tables: Mapping[str, Columns]) -> dict[str, str]:
@@ -61,7 +65,7 @@ def _describe(tree: exp.Query) -> dict[str, str]:
         return placeholders.sample(node) if isinstance(node, exp.Placeholder) else node
 
     described = scratch.describe(tree.transform(sampled).sql(grammar.DIALECT, identify=True, comments=False))
-    # A SUM of whole numbers is BIGINT, as an analyst expects; one that does not fit is refused when it is cast.
+    # A SUM of whole numbers is BIGINT, as an analyst expects; one that does not fit is refused by the cast.
     found = {
         name: "BIGINT" if kind == "HUGEINT" else column_types.result_type(kind) for name, kind in described
     }

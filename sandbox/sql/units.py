@@ -1,8 +1,8 @@
 """Counting protected units in the SQL of a provider's part: what the gate compares with its threshold.
 
-For every product with a unit, the rows behind a cell must be followed to it: the product stands in FROM of the
-SELECT that makes the cells, or in a sub-query there that keeps its rows apart. Where that is not so the query is
-refused, because nobody could say how many units a cell is made of.
+For every product with a unit, the rows behind a cell must be followed to it: the product stands in FROM of
+the SELECT that makes the cells, or in a sub-query there that keeps its rows apart. Where that is not so the
+query is refused, because nobody could say how many units a cell is made of.
 """
 
 from __future__ import annotations
@@ -14,8 +14,26 @@ from sqlglot import exp
 
 from records.errors import JobRefused, Reason
 from sandbox.sql.catalogue import Catalogue, ProductFacts
+from sandbox.sql.refusal import PLANNER
 
 ROW_COLUMN = "_row"
+
+_SUMS = (exp.Sum, exp.Avg, exp.Variance, exp.Stddev)
+_ARITHMETIC = (
+    *(
+        exp.Column,
+        exp.Literal,
+        exp.Placeholder,
+        exp.Null,
+        exp.Paren,
+        exp.Neg,
+        exp.Add,
+        exp.Sub,
+        exp.Mul,
+        exp.Div,
+    ),
+    *(exp.Case, exp.Coalesce, exp.Nullif, exp.Cast),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +46,8 @@ class Counted:
     def count(self, condition: exp.Expr | None = None) -> exp.Expr:
         """Return the SQL that counts distinct units among the rows that meet a condition.
 
-        Rows without a unit add none, but where there are rows there is at least one unit, so that no group and
-        no value passes for absent.
+        Rows without a unit add none, but where there are rows there is at least one unit, so that no group
+        and no value passes for absent.
         """
         rows: exp.Expr = (
             exp.Count(this=exp.Star()) if condition is None else exp.Count(this=_one_where(condition))
@@ -47,7 +65,7 @@ class Counted:
 
 
 def follow(select: exp.Select, catalogue: Catalogue) -> list[Counted]:
-    """Return how the units of every protected product are counted in a SELECT; adds columns to its sub-queries.
+    """Return how units of every protected product are counted in a SELECT; adds columns to its sub-queries.
 
     Raises:
         JobRefused: a product's units cannot be followed to the rows of the SELECT.
@@ -67,7 +85,7 @@ def follow(select: exp.Select, catalogue: Catalogue) -> list[Counted]:
 
 
 def require_no_conditions(select: exp.Select, catalogue: Catalogue) -> None:
-    """Return if no sub-query of a condition reads a protected product: whether it has a row would pass no gate.
+    """Return if no sub-query of a condition reads a protected product, which would pass no gate.
 
     Raises:
         JobRefused: one does.
@@ -87,7 +105,10 @@ def require_plain(tree: exp.Query, catalogue: Catalogue) -> None:
         for facts in _protected(union, catalogue) if union.args.get("distinct") else ():
             raise _lost(facts, "under UNION", "use UNION ALL, or SELECT DISTINCT from one table")
     for select in tree.find_all(exp.Select):
-        clauses = [*select.expressions, *(select.args[name] for name in ("qualify",) if select.args.get(name))]
+        clauses = [
+            *select.expressions,
+            *(select.args[name] for name in ("qualify",) if select.args.get(name)),
+        ]
         grouped = select.args.get("group") is not None or bool(select.args.get("distinct"))
         if grouped or any(node.find(exp.AggFunc, exp.Window) is not None for node in clauses):
             for facts in _protected(select, catalogue):
@@ -104,37 +125,85 @@ def _protected(tree: exp.Expr, catalogue: Catalogue) -> list[ProductFacts]:
 
 
 def arguments_of(node: exp.Expr) -> list[exp.Expr]:
-    """Return the conditions under which a row adds to an aggregate: it has a value, and a branch of CASE is taken.
+    """Return the conditions under which a row adds to an aggregate; each must hold for enough units (R15).
 
-    A sum of an expression that is 0 on a row says nothing of that row (R15): such rows are not counted.
+    The row has a value; each addend of a sum is not 0; each branch of CASE, COALESCE and NULLIF is taken.
+
+    Raises:
+        JobRefused: a sum of an expression that may single out rows in another way.
     """
     argument = node.this
     if isinstance(argument, exp.Distinct):
         argument = argument.expressions[0]
     if argument is None or isinstance(argument, exp.Star):
         return []
-    known: exp.Expr = exp.Not(this=exp.Is(this=argument.copy(), expression=exp.Null()))
-    if isinstance(node, (exp.Sum, exp.Avg, exp.Variance, exp.Stddev)) and not isinstance(
-        argument.unnest(), exp.Column
-    ):
-        known = exp.NEQ(this=exp.Paren(this=argument.copy()), expression=exp.Literal.number(0))
-    conditions = [known]
+    conditions: list[exp.Expr] = [_known(argument)]
+    if isinstance(node, _SUMS):
+        _require_plain_sum(argument)
+        zero = exp.Literal.number(0)
+        conditions += [
+            exp.NEQ(this=exp.Paren(this=each.copy()), expression=zero.copy()) for each in _addends(argument)
+        ]
     for case in argument.find_all(exp.Case):
-        before: list[exp.Expr] = []
-        for branch in case.args["ifs"]:
-            test = (
-                branch.this
-                if case.this is None
-                else exp.EQ(this=case.this.copy(), expression=branch.this.copy())
-            )
-            conditions.append(exp.and_(_true(test), *(exp.Not(this=_true(each)) for each in before)))
-            before.append(test)
-        conditions.append(exp.and_(*(exp.Not(this=_true(each)) for each in before)))
-    return conditions
+        conditions += _branches(case)
+    for each in argument.find_all(exp.Coalesce):
+        conditions += [
+            _known(each.this),
+            exp.Is(this=exp.Paren(this=each.this.copy()), expression=exp.Null()),
+        ]
+    for each in argument.find_all(exp.Nullif):
+        equal = exp.EQ(this=each.this.copy(), expression=each.expression.copy())
+        conditions += [_true(equal), exp.Not(this=_true(equal))]
+    return list(dict.fromkeys(conditions))
+
+
+def _branches(case: exp.Case) -> list[exp.Expr]:
+    """Return the conditions under which each branch of CASE, and then ELSE, is taken."""
+    conditions: list[exp.Expr] = []
+    before: list[exp.Expr] = []
+    for branch in case.args["ifs"]:
+        test = (
+            branch.this if case.this is None else exp.EQ(this=case.this.copy(), expression=branch.this.copy())
+        )
+        conditions.append(exp.and_(_true(test), *(exp.Not(this=_true(each)) for each in before)))
+        before.append(test)
+    return [*conditions, exp.and_(*(exp.Not(this=_true(each)) for each in before))]
+
+
+def _addends(argument: exp.Expr) -> list[exp.Expr]:
+    """Return what a sum adds up, but for columns and literals by themselves."""
+    node = argument.unnest()
+    if isinstance(node, (exp.Add, exp.Sub)):
+        return [*_addends(node.this), *_addends(node.expression)]
+    if isinstance(node, exp.Neg):
+        return _addends(node.this)
+    return [] if isinstance(node, (exp.Column, exp.Literal, exp.Placeholder)) else [node]
+
+
+def _require_plain_sum(argument: exp.Expr) -> None:
+    """Return if every operation outside the conditions of CASE is arithmetic."""
+    pending = [argument]
+    while pending:
+        node = pending.pop()
+        if not isinstance(node, _ARITHMETIC) or (
+            isinstance(node, exp.Cast) and node.to.this == exp.DType.BOOLEAN
+        ):
+            wanted = f"`{node.key.upper()}` inside a sum over protected units, which may single out rows"
+            remedy = "sum columns, arithmetic of them, or CASE, whose branches are counted"
+            raise JobRefused((Reason(PLANNER, "unit", wanted, "sums whose units can be counted", remedy),))
+        if isinstance(node, exp.Case):
+            values = [branch.args["true"] for branch in node.args["ifs"]]
+            pending += [*values, *([node.args["default"]] if node.args.get("default") is not None else [])]
+        elif not isinstance(node, (exp.Column, exp.DataType)):
+            pending += [child for child in node.iter_expressions() if not isinstance(child, exp.DataType)]
+
+
+def _known(value: exp.Expr) -> exp.Expr:
+    return exp.Not(this=exp.Is(this=exp.Paren(this=value.copy()), expression=exp.Null()))
 
 
 def values_of(node: exp.Expr) -> exp.Expr:
-    """Return the SQL that counts the values behind an aggregate; at least 1 for a COUNT, which is never NULL."""
+    """Return the SQL that counts the values behind an aggregate; at least 1 for a COUNT: it is never NULL."""
     argument = node.this.expressions[0] if isinstance(node.this, exp.Distinct) else node.this
     counted = exp.Count(this=argument.copy())
     if not isinstance(node, exp.Count):
@@ -150,7 +219,7 @@ def _of_item(
     item: exp.Expr, catalogue: Catalogue, *, single: bool
 ) -> list[tuple[ProductFacts, tuple[exp.Expr, ...]]]:
     if isinstance(item, exp.Table):
-        found = []
+        found: list[tuple[ProductFacts, tuple[exp.Expr, ...]]] = []
         for facts in catalogue.find(item.name).products:
             if isinstance(facts.unit, tuple):
                 columns = tuple(
@@ -176,7 +245,7 @@ def _of_subquery(item: exp.Expr, catalogue: Catalogue) -> list[tuple[ProductFact
     group = inner.args.get("group")
     if group is None and any(node.find(exp.AggFunc) is not None for node in inner.expressions):
         raise _lost(protected[0], "under an aggregate of a sub-query", "aggregate in the outermost SELECT")
-    result = []
+    result: list[tuple[ProductFacts, tuple[exp.Expr, ...]]] = []
     for counted in follow(inner, catalogue):
         columns = []
         if not counted.columns or (
