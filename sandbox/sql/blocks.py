@@ -17,7 +17,7 @@ from sandbox.sql.projections import Projected
 from sandbox.sql.refusal import refuse
 from sandbox.sql.relations import Relation
 from sandbox.sql.subqueries import Subqueries
-from sandbox.sql.trees import aggregates_of, branches, has_query, order_of, unions
+from sandbox.sql.trees import aggregates_of, branches, has_query, order_of, unions, without_output_names
 from sandbox.sql.unions import Union
 from sandbox.sql.windows import Windowed
 
@@ -104,9 +104,7 @@ class Binder(Subqueries):
         outputs = {item.alias: item.unalias() for item in query.expressions}
         order = [each.copy() for each in order_of(query)]
         for each in order:
-            node = each.this
-            if isinstance(node, exp.Column) and not node.table and node.name in outputs:
-                each.set("this", outputs[node.name].copy())
+            each.set("this", without_output_names(each.this, outputs))
         having, qualify = (query.args.get(name) for name in ("having", "qualify"))
         group = query.args.get("group")
         block = Block(

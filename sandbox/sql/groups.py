@@ -245,7 +245,7 @@ class Grouped(Relation):
     def _number(self, expression: exp.Expr, budget_bits: int, scale: int | None) -> Number:
         if expression.find(exp.Column) is None:
             # Without columns it is the same in all rows, so that any row of a group has it.
-            return self.scaled(self._any_row(self.children[0].number(expression)), scale)
+            return self._any_row(self.children[0].number(expression, budget_bits, scale))
         return super()._number(expression, budget_bits, scale)
 
     def _bit(self, expression: exp.Expr, truth: Truth) -> str:

@@ -18,7 +18,8 @@ _FALLIBLE = (
 def guard(tree: exp.Query) -> exp.Query:
     """Return a query with each of its conditions, keys and outputs guarded."""
     root = tree.copy()
-    for select in list(root.find_all(exp.Select)):
+    # The innermost first: a condition is copied with the sub-queries in it.
+    for select in reversed(list(root.find_all(exp.Select))):
         for owner in [select.args.get("where"), *(select.args.get("joins") or ())]:
             key = "on" if isinstance(owner, exp.Join) else "this"
             condition = owner.args.get(key) if owner is not None else None
@@ -31,6 +32,9 @@ def guard(tree: exp.Query) -> exp.Query:
         for item in select.expressions:
             if isinstance(item, exp.Alias):
                 item.set("this", _guarded_output(item.this, keys))
+        order = select.args.get("order")
+        for each in order.expressions if order is not None else ():
+            each.set("this", _guarded_output(each.this, keys))
         having = select.args.get("having")
         if having is not None:
             having.set("this", _guarded_output(having.this, keys))
@@ -51,6 +55,8 @@ def _guarded_output(node: exp.Expr, keys: Sequence[exp.Expr]) -> exp.Expr:
     def replaced(each: exp.Expr) -> exp.Expr:
         if each in keys:
             return guarded(each)
+        if isinstance(each, exp.Window):
+            _guard_window(each)
         if (
             isinstance(each, exp.AggFunc)
             and isinstance(each.this, exp.Expr)
@@ -60,3 +66,11 @@ def _guarded_output(node: exp.Expr, keys: Sequence[exp.Expr]) -> exp.Expr:
         return each
 
     return exp.Paren(this=node.copy()).transform(replaced).this  # type: ignore[no-any-return]
+
+
+def _guard_window(window: exp.Window) -> None:
+    """Guard what a window is partitioned and ordered by."""
+    window.set("partition_by", [guarded(key) for key in window.args.get("partition_by") or ()])
+    order = window.args.get("order")
+    for key in order.expressions if order is not None else ():
+        key.set("this", guarded(key.this))

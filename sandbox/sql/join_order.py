@@ -247,10 +247,10 @@ def _why_not(
 
 
 def _is_between_expressions(condition: exp.Expr) -> bool:
-    """Tell whether a condition sets expressions equal that are of different relations, and not both columns."""
-    if not isinstance(condition, exp.EQ) or all(
-        isinstance(side, exp.Column) for side in (condition.this, condition.expression)
-    ):
+    """Tell whether a condition sets expressions of different relations equal that are not both columns."""
+    if not isinstance(condition, exp.EQ):
+        return False
+    if isinstance(condition.this, exp.Column) and isinstance(condition.expression, exp.Column):
         return False
     left, right = aliases_of(condition.this), aliases_of(condition.expression)
     return bool(left and right) and not left & right

@@ -27,7 +27,7 @@ from sandbox.sql.refusal import refuse
 from sandbox.sql.relations import Relation
 from sandbox.sql.released import finishing, outputs_of
 from sandbox.sql.steps import Project
-from sandbox.sql.trees import branches, changed, order_of
+from sandbox.sql.trees import branches, changed, order_of, without_output_names
 from sandbox.sql.units import require_no_conditions, require_plain
 from sandbox.sql.windows import Windowed
 
@@ -224,9 +224,13 @@ def opened_parts(resolved: names.Resolved) -> names.Resolved:
     tree = resolved.tree.copy()
     if isinstance(tree, exp.Select):
         # What rows are ordered by at the end is opened too.
+        made = {item.alias: item.unalias() for item in tree.expressions}
         for number, each in enumerate(order_of(tree)):
             if not isinstance(each.this, exp.Column) or each.this.table:
-                tree.append("expressions", exp.alias_(each.this.copy(), f"_order{number}", quoted=True))
+                tree.append(
+                    "expressions",
+                    exp.alias_(without_output_names(each.this, made), f"_order{number}", quoted=True),
+                )
         for item in tree.expressions:
             item.set("this", changed(item.this, opened))
     return replace(resolved, tree=tree)
@@ -241,7 +245,7 @@ def _limited(
     """
     order, limit = [each.copy() for each in block.order], block.limit
     later = gated or block.distinct or block.qualify is not None
-    if limit is not None and limit < block.relation.rows and not later:
+    if limit is not None and 0 < limit < block.relation.rows and not later:
         # Where the order cannot be had in shares, all rows are released, which the gate allows,
         # and cut at the end.
         in_shares = _try_limit(block, limit)

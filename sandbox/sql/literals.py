@@ -6,17 +6,19 @@ touched, and a date that does not exist by the provider that first sees it (`pla
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from sqlglot import exp
 
 from records.errors import MalformedDocument
 from sandbox.sql import types
-from sandbox.sql.catalogue import Catalogue, Family, family
+from sandbox.sql.catalogue import Catalogue, Family, family, is_decimal
 from sandbox.sql.trees import columns_of_tables
 from sandbox.sql.types import Scope
 
 _COMPARISONS = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.NullSafeEQ, exp.NullSafeNEQ)
+_BIGINT_DIGITS = 19
+_MOST_DIGITS = 38
 _CASTS: Mapping[Family, str] = {"date": "DATE", "timestamp": "TIMESTAMP"}
 
 
@@ -73,10 +75,15 @@ def _is_simple_case(node: exp.Expr) -> bool:
 
 def _require_truth(condition: exp.Expr, scope: Scope) -> None:
     """Return if a condition has a truth value; sub-queries in it are looked at on their own."""
-    if condition.find(exp.Query) is not None:
-        if isinstance(condition, (exp.And, exp.Or)):
-            _require_truth(condition.this, scope)
-            _require_truth(condition.expression, scope)
+    node = condition.unnest()
+    if isinstance(node, (exp.And, exp.Or)):
+        _require_truth(node.this, scope)
+        _require_truth(node.expression, scope)
+        return
+    if isinstance(node, exp.Not):
+        _require_truth(node.this, scope)
+        return
+    if node.find(exp.Query) is not None:
         return
     known = {alias: scope[alias] for alias in _aliases(condition) if alias in scope}
     kind = types.of_expressions({"e": condition}, known, grouped=True)["e"]
@@ -107,9 +114,23 @@ def _settle(node: exp.Expr, scope: Scope) -> None:
         raise MalformedDocument(
             "values of different types are compared; cast them, and write numbers without quotes"
         )
+    if _overflows(list(found.values())):
+        # The engine casts both to one DECIMAL, which fails on a row: then the comparison is NULL.
+        node.replace(exp.Try(this=node.copy()))
     wanted = [_CASTS[kind] for kind in ("timestamp", "date") if kind in kinds]
     for each in texts if wanted else ():
         each.replace(exp.cast(each.copy(), wanted[0]))
+
+
+def _overflows(kinds: Collection[str]) -> bool:
+    """Tell whether numbers of these types may not fit the one DECIMAL that they are compared as."""
+    decimals = [kind for kind in kinds if is_decimal(kind)]
+    digits = [[int(part) for part in kind[len("DECIMAL(") : -1].split(",")] for kind in decimals]
+    sizes = [(precision - scale, scale) for precision, scale in digits]
+    sizes += [(_BIGINT_DIGITS, 0) for kind in kinds if kind == "BIGINT"]
+    return (
+        bool(decimals) and max(whole for whole, _ in sizes) + max(scale for _, scale in sizes) > _MOST_DIGITS
+    )
 
 
 def _is_text(node: exp.Expr) -> bool:

@@ -28,6 +28,7 @@ from sandbox.sql.trees import (
     named,
     order_of,
     output_names,
+    without_output_names,
 )
 from sandbox.sql.types import Scope
 
@@ -193,14 +194,17 @@ def _rows(
 def _numbered(select: exp.Query, order: Sequence[exp.Ordered]) -> tuple[exp.Query, list[exp.Column]]:
     """Name the outputs of a SELECT `k0…` in place; return it, and its outputs."""
     columns = output_names(select)
-    select.set(
-        "expressions",
-        [exp.alias_(item.unalias(), f"k{i}", quoted=True) for i, item in enumerate(select.expressions)],
-    )
+    made = {item.alias: item.unalias() for item in select.expressions}
     ends = [exp.column(f"k{i}", quoted=True) for i in range(len(columns))]
     for each in order:
-        if isinstance(each.this, exp.Column) and not each.this.table and each.this.name in columns:
-            each.set("this", ends[columns.index(each.this.name)].copy())
+        node = each.this
+        is_name = isinstance(node, exp.Column) and not node.table and node.name in columns
+        end = ends[columns.index(node.name)].copy() if is_name else without_output_names(node, made)
+        each.set("this", end)
+    select.set(
+        "expressions",
+        [exp.alias_(node, name.name, quoted=True) for node, name in zip(made.values(), ends, strict=True)],
+    )
     return select, ends
 
 
@@ -244,10 +248,8 @@ def _scope_of(select: exp.Select, catalogue: Catalogue) -> Scope:
 
 def _named_output(each: exp.Ordered, outputs: Sequence[exp.Expr]) -> exp.Ordered:
     """Return a key of ORDER BY with the expression in the place of an output's name."""
-    result, node = each.copy(), each.this
-    if isinstance(node, exp.Column) and not node.table:
-        node = next((item.unalias() for item in outputs if item.alias == node.name), node)
-        result.set("this", node.copy())
+    result = each.copy()
+    result.set("this", without_output_names(each.this, {item.alias: item.unalias() for item in outputs}))
     return result
 
 

@@ -9,7 +9,7 @@ from sqlglot import exp
 
 from sandbox.sql import grammar
 from sandbox.sql.catalogue import ProductFacts
-from sandbox.sql.guards import guarded
+from sandbox.sql.guards import guard
 from sandbox.sql.relations import ROW, Names
 
 
@@ -63,7 +63,7 @@ class Sql:
     def text(self, spellings: Mapping[tuple[str, str], str]) -> str:
         """Return the SELECT; what could fail on a row is NULL instead, so that no error tells of a row."""
         outputs = self.outputs or {"e0": exp.Literal.number(1)}
-        select = exp.select(*(exp.alias_(guarded(node), name, quoted=True) for name, node in outputs.items()))
+        select = exp.select(*(exp.alias_(node.copy(), name, quoted=True) for name, node in outputs.items()))
         for position, each in enumerate(self.joined):
             node = each.item.node.copy()
             if position == 0:
@@ -73,8 +73,8 @@ class Sql:
             else:
                 select = select.join(node, join_type="cross", copy=False)
         if self.conditions:
-            select = select.where(*(guarded(node) for node in self.conditions), copy=False)
-        return text_of(select, spellings)
+            select = select.where(*(node.copy() for node in self.conditions), copy=False)
+        return text_of(guard(select), spellings)
 
 
 def tables_of(products: Sequence[ProductFacts]) -> tuple[tuple[str, str], ...]:

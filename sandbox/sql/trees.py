@@ -220,3 +220,15 @@ def _rename_columns(clauses: Sequence[exp.Expr], own: Mapping[str, str], taken: 
 
 def _nodes(value: object) -> list[exp.Expr]:
     return [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, exp.Expr)]
+
+
+def without_output_names(node: exp.Expr, outputs: Mapping[str, exp.Expr]) -> exp.Expr:
+    """Return an expression of ORDER BY with what outputs are made of in the place of their names."""
+    if isinstance(node, exp.Column) and not node.table and node.name in outputs:
+        return outputs[node.name].copy()
+
+    def replaced(each: exp.Expr) -> exp.Expr:
+        is_output = isinstance(each, exp.Column) and not each.table and each.name in outputs
+        return exp.Paren(this=outputs[each.name].copy()) if is_output else each
+
+    return exp.Paren(this=node.copy()).transform(replaced).this  # type: ignore[no-any-return]

@@ -152,7 +152,7 @@ def arguments_of(node: exp.Expr) -> list[exp.Expr]:
             exp.Is(this=exp.Paren(this=each.this.copy()), expression=exp.Null()),
         ]
     for each in argument.find_all(exp.Nullif):
-        equal = exp.EQ(this=each.this.copy(), expression=each.expression.copy())
+        equal = exp.EQ(this=_paren(each.this), expression=_paren(each.expression))
         conditions += [_true(equal), exp.Not(this=_true(equal))]
     return list(dict.fromkeys(conditions))
 
@@ -163,7 +163,9 @@ def _branches(case: exp.Case) -> list[exp.Expr]:
     before: list[exp.Expr] = []
     for branch in case.args["ifs"]:
         test = (
-            branch.this if case.this is None else exp.EQ(this=case.this.copy(), expression=branch.this.copy())
+            branch.this
+            if case.this is None
+            else exp.EQ(this=_paren(case.this), expression=_paren(branch.this))
         )
         conditions.append(exp.and_(_true(test), *(exp.Not(this=_true(each)) for each in before)))
         before.append(test)
@@ -196,6 +198,10 @@ def _require_plain_sum(argument: exp.Expr) -> None:
             pending += [*values, *([node.args["default"]] if node.args.get("default") is not None else [])]
         elif not isinstance(node, (exp.Column, exp.DataType)):
             pending += [child for child in node.iter_expressions() if not isinstance(child, exp.DataType)]
+
+
+def _paren(value: exp.Expr) -> exp.Paren:
+    return exp.Paren(this=value.copy())
 
 
 def _known(value: exp.Expr) -> exp.Expr:

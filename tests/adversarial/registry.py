@@ -18,6 +18,7 @@ from tests.adversarial import (
     pins,
     receipts,
     sealed_shares,
+    sql_units,
     tokens,
     voids,
 )
@@ -36,6 +37,7 @@ ON_THE_JOB_LINE: tuple[Attack, ...] = (
     *openings.ATTACKS,
     *disclosure.ATTACKS,
     *column_disclosure.ATTACKS,
+    *sql_units.ATTACKS,
     *literals.ATTACKS,
     *ownership.ATTACKS,
     *receipts.ATTACKS,

@@ -1,4 +1,4 @@
-"""A small collection of three providers with every column type; queries are planned, and run at one provider."""
+"""A small collection of three providers with every column type, and one provider's engine."""
 
 from __future__ import annotations
 

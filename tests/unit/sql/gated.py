@@ -1,4 +1,4 @@
-"""Queries over protected products, from text to the table that the buyer gets: plan, engines, shares, gate, finish.
+"""Queries over protected products: plan, engines, shares, gate and finish, from text to the buyer's table.
 
 As nodes, compute parties and buyer do together, less their documents.
 """
@@ -115,7 +115,9 @@ class Shop:
         return _opened(made, rules, tables, literals)
 
     def _terms(self) -> dict[str, policy.Terms]:
-        return {name: policy.parse(self._document(offer), product=name) for name, offer in self.products.items()}
+        return {
+            name: policy.parse(self._document(offer), product=name) for name, offer in self.products.items()
+        }
 
     def _document(self, offer: Offer) -> dict[str, Any]:
         return {

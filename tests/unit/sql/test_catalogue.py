@@ -36,6 +36,7 @@ def test_products_of_a_collection_may_order_their_columns_differently() -> None:
         (("a", "BLOB"),),
         (("a", "DECIMAL(39,0)"),),
         (("a", "DECIMAL(x)"),),
+        (("a", "BIGINT; DROP TABLE t"),),
     ],
 )
 def test_products_with_unusable_columns_are_refused(columns: tuple[tuple[str, str], ...]) -> None:
