@@ -138,6 +138,11 @@ _UNSUPPORTED: tuple[tuple[tuple[type[exp.Expr], ...], str, str], ...] = (
     ((exp.VariancePop, exp.StddevPop), "aggregate", "use VAR_SAMP or STDDEV_SAMP"),
     ((exp.PercentileCont, exp.Quantile, exp.WithinGroup), "aggregate", "use PERCENTILE_DISC or MEDIAN"),
     (
+        (exp.Lag, exp.Lead, exp.Ntile, exp.FirstValue, exp.LastValue, exp.NthValue, exp.CumeDist),
+        "window",
+        "use ROW_NUMBER, RANK, DENSE_RANK, PERCENT_RANK, SUM, COUNT or AVG",
+    ),
+    (
         (exp.AggFunc,),
         "aggregate",
         "use COUNT, SUM, AVG, MIN, MAX, VAR_SAMP, STDDEV, MEDIAN or PERCENTILE_DISC",

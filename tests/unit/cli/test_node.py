@@ -73,7 +73,7 @@ def test_a_table_is_registered_with_its_collections(alice: Path, tmp_path: Path)
     assert told["columns"] == {"city": "VARCHAR", "age": "BIGINT"}
     offer = node_file.read(alice).products["people"]
     assert offer.collections == ("everyone",)
-    assert alice / offer.source == tmp_path / "people.csv"
+    assert offer.source_within(alice) == tmp_path / "people.csv"
 
 
 def test_files_within_the_folder_move_with_it(alice: Path, tmp_path: Path) -> None:

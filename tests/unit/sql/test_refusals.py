@@ -83,8 +83,8 @@ CONSTRUCTS = [
     ("select count(fee, day) from flights", "aggregate", "COUNT"),
     ("select string_agg(carrier) from ana.flights", "aggregate", "COUNT"),
     ("select sum(distinct fee) from flights", "aggregate", "within one provider"),
-    ("select fee, lag(fee) over (order by fee) as l from ana.flights", "aggregate", "COUNT"),
-    ("select fee, ntile(4) over (order by fee) as l from ana.flights", "aggregate", "COUNT"),
+    ("select fee, lag(fee) over (order by fee) as l from ana.flights", "window", "ROW_NUMBER"),
+    ("select fee, ntile(4) over (order by fee) as l from ana.flights", "window", "ROW_NUMBER"),
     ("select fee, sum(fee) over (order by fee rows 1 preceding) as s from flights", "window", "frame"),
     # Expressions.
     ("select count(*) from flights where getenv('HOME') = 'x'", "function", "docs/sql.md"),
