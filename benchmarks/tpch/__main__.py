@@ -47,10 +47,11 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5, help="timed jobs of each query")
     parser.add_argument("--second-table", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--growth-sf", default=None, help="compare with this larger scale factor")
+    parser.add_argument("--growth-runs", type=int, default=1, help="timed jobs of each query at that scale")
     parser.add_argument("--markdown", action="store_true", help="write the tables into benchmarks/README.md")
     arguments = parser.parse_args()
-    run = _Run(arguments.runs, Console(stderr=True))
-    measured = run.measured(arguments.sf, arguments.queries)
+    run = _Run(Console(stderr=True))
+    measured = run.measured(arguments.sf, arguments.queries, arguments.runs)
     whole = total(measured)
     tables = [sheets.of_queries(measured, whole, arguments.sf)]
     rows: list[Row] = [*measured, whole]
@@ -59,12 +60,13 @@ def main() -> None:
         tables.append(sheets.of_protected(protected, arguments.sf))
         rows += protected
     if arguments.growth_sf:
-        grown = run.grown(arguments.growth_sf, measured)
+        grown = run.grown(arguments.growth_sf, measured, arguments.growth_runs)
         tables.append(sheets.of_growth(grown, arguments.sf, arguments.growth_sf))
         rows += grown
     settings = {
         "scale_factor": arguments.sf,
         "runs": arguments.runs,
+        "growth_runs": arguments.growth_runs if arguments.growth_sf else 0,
         "value": "median of the jobs, each from its text to the opened result",
         "transport": "mTLS on loopback; exchange, notary and three providers are processes of their own",
         "peers": {"duckdb": "in one process, all tables in memory, 2 threads", "orq": ORQ_SETTING},
@@ -78,19 +80,18 @@ def main() -> None:
 class _Run:
     """The measuring itself, telling on `console` what it is at."""
 
-    def __init__(self, runs: int, console: Console) -> None:
-        self._runs = runs
+    def __init__(self, console: Console) -> None:
         self._console = console
         self._loopback = loopback.measure()
 
-    def measured(self, scale: str, numbers: Sequence[int]) -> list[QueryRow]:
+    def measured(self, scale: str, numbers: Sequence[int], runs: int) -> list[QueryRow]:
         """Time queries at a scale."""
         with self._market(scale) as (market, oracle):
             market.ask(queries.query(WARM_UP, scale))
             rows = []
             for number in numbers:
                 query = queries.query(number, scale)
-                rows.append(measure(market, oracle, query, self._runs, self._loopback))
+                rows.append(measure(market, oracle, query, runs, self._loopback))
                 self._say(rows[-1])
             return rows
 
@@ -103,11 +104,11 @@ class _Run:
                 self._say(rows[-1])
             return rows
 
-    def grown(self, larger: str, small: Sequence[QueryRow]) -> list[GrowthRow]:
+    def grown(self, larger: str, small: Sequence[QueryRow], runs: int) -> list[GrowthRow]:
         """Time those of the queries that are to grow at a larger scale."""
         by_name = {row.name: row for row in small}
         numbers = [number for number in GROWING if f"q{number:02}" in by_name]
-        return [growth(by_name[row.name], row) for row in self.measured(larger, numbers)]
+        return [growth(by_name[row.name], row) for row in self.measured(larger, numbers, runs)]
 
     @contextmanager
     def _market(self, scale: str, *, protect_customers: bool = False) -> Iterator[tuple[Market, Oracle]]:
