@@ -43,6 +43,8 @@ def guard(tree: exp.Query) -> exp.Query:
 
 def guarded(expression: exp.Expr) -> exp.Expr:
     """Return an expression that is NULL on a row where it would fail (DuckDB's TRY)."""
+    if isinstance(expression, exp.Try):
+        return expression.copy()
     fallible = any(node.find(exp.Column) is not None for node in expression.find_all(*_FALLIBLE))
     plain = expression.find(exp.Subquery, exp.Exists, exp.AggFunc, exp.Window, exp.Query) is None
     return exp.Try(this=expression.copy()) if fallible and plain else expression.copy()

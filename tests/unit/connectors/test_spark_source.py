@@ -122,6 +122,7 @@ class ParquetOnSpark:
         return open_spark(self._file)
 
 
+@pytest.mark.long
 class TestSparkParquet(DecimalContract):
     @pytest.fixture(scope="class")
     @classmethod
